@@ -1,0 +1,15 @@
+/* report_json.h: the report and the catalogue as the JSON of the HTTP contract. Pure. What came from the
+ * tested server, its DNS or its certificate is shown through text_show(), never as it came. */
+#ifndef API_REPORT_JSON_H
+#define API_REPORT_JSON_H
+
+#include "probe/report/report.h"
+
+/* The body of GET /v1/imap-test for a judged report: UTF-8, NUL-terminated, malloc'd, the caller's. NULL: no
+ * memory. */
+char *report_json(const struct report *r);
+
+/* The body of GET /v1/capabilities, in the same way. */
+char *capabilities_json(void);
+
+#endif

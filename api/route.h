@@ -1,0 +1,18 @@
+/* route.h: which resource a request names. Pure; it looks at neither the query nor the headers. */
+#ifndef API_ROUTE_H
+#define API_ROUTE_H
+
+#include <stdbool.h>
+
+#include "api/problem.h"
+
+enum route { ROUTE_IMAP_TEST, ROUTE_CAPABILITIES, ROUTE_HEALTHZ, ROUTE_READYZ, ROUTE_OPENAPI, ROUTE_COUNT };
+
+/* Paths match exactly, methods by case (RFC 9110 section 9.1). False: *problem is not_found or
+ * method_not_allowed (with `allow`), and *route is left alone. */
+bool route_find(const char *method, const char *path, enum route *route, struct problem *problem);
+
+/* The path of a route, for logs and counters. */
+const char *route_path(enum route route);
+
+#endif

@@ -1,0 +1,61 @@
+/* attempt.h: one port of one host: connect to the first address that accepts, secure, talk, close. Moves the
+ * bytes between a connection and a protocol, keeps the times and deadlines, and records every fact in the
+ * port's report. */
+#ifndef PROBE_ATTEMPT_H
+#define PROBE_ATTEMPT_H
+
+#include "probe/imap/imap.h"
+#include "probe/net/conn.h"
+
+struct probe_env;
+
+struct candidate {
+    struct ip ip;
+    bool permitted; /* by the target policy */
+};
+
+/* What both attempts of a probe share; outlives them. */
+struct attempt_plan {
+    const struct probe_env *env;
+    const char *host;  /* for SNI and the certificate */
+    struct ip host_ip; /* family 0: `host` is a name */
+    int64_t now;       /* seconds since 1970 */
+    struct candidate candidates[LIMIT_ADDRESSES];
+    size_t candidate_count; /* at least one is permitted */
+    struct arena *arena;
+};
+
+enum attempt_state {
+#define ATTEMPT_STATES(X) X(CONNECTING) X(SECURING) X(TALKING) X(CLOSING) X(DONE)
+#define X(name) ATTEMPT_##name,
+    ATTEMPT_STATES(X)
+#undef X
+};
+
+struct attempt {
+    enum attempt_state state;
+    const struct attempt_plan *plan;
+    struct port_report *port;
+    struct conn conn;
+    struct buf out; /* lines of the dialogue on their way into the connection */
+    const struct proto *proto;
+    struct imap imap;
+    size_t next;                      /* candidate to be tried next */
+    bool alpn;                        /* offer it */
+    bool reopen;                      /* the same address once more, without ALPN */
+    bool proven;                      /* bytes came through TLS, so the server has accepted the handshake */
+    bool ours;                        /* ended by a failure of this machine */
+    uint64_t started, opened, marked; /* ns: of all, of this connect, of the current wait */
+    void (*on_done)(void *owner);
+    void *owner;
+};
+
+/* on_done comes once, from the event loop, when the connection is closed; the memory is the owner's again
+ * then. */
+void attempt_start(struct attempt *a, const struct attempt_plan *plan, struct port_report *port,
+                   void (*on_done)(void *owner), void *owner);
+
+/* Ends it now with what is known; `code` becomes the port's error. on_done follows. */
+void attempt_abort(struct attempt *a, enum error_code code);
+
+#endif

@@ -1,0 +1,34 @@
+/* limits.h: every bound of the program in one list. Hitting one is recorded in the report, never silent. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+/* What a server may send. */
+#define LIMIT_LINE_BYTES (256u * 1024)        /* one response line, literals included */
+#define LIMIT_PHASE_BYTES (512u * 1024)       /* all lines of one phase of the dialogue */
+#define LIMIT_CONNECTION_BYTES (1024u * 1024) /* all application bytes of one connection */
+#define LIMIT_RAW_BYTES (2048u * 1024)        /* all bytes of one connection, TLS overhead included */
+#define LIMIT_HANDSHAKE_MESSAGE (256u * 1024) /* one TLS handshake message */
+#define LIMIT_CAPABILITIES 8192u              /* in one phase */
+#define LIMIT_CAPABILITY_BYTES 255u           /* of one capability */
+#define LIMIT_ID_FIELDS 30u                   /* RFC 2971 section 3.3 */
+#define LIMIT_CHAIN 16u                       /* certificates looked at */
+#define LIMIT_SANS_SHOWN 500u                 /* all of them are matched */
+#define LIMIT_ADDRESSES 16u                   /* of one host */
+#define LIMIT_CNAMES 8u                       /* followed for one name */
+
+/* What a report may hold. */
+#define LIMIT_TEXT_CHARS 512u                  /* characters of one string shown */
+#define LIMIT_QUOTED_CHARS 160u                /* the same, quoted inside a sentence of ours */
+#define LIMIT_REPORT_BYTES (16u * 1024 * 1024) /* memory of one report */
+
+/* What a caller may send. */
+#define LIMIT_HOST_BYTES 253u
+#define LIMIT_LABEL_BYTES 63u
+#define LIMIT_REQUEST_LINE_BYTES 4096u
+#define LIMIT_REQUEST_HEADER_BYTES 8192u
+#define LIMIT_REQUEST_BODY_BYTES (64u * 1024)
+
+/* How long the farewell is awaited, whatever the other time limits say. */
+#define LIMIT_LOGOUT_MS 1000u
+
+#endif

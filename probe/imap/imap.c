@@ -1,0 +1,485 @@
+#include "probe/imap/imap.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "probe/base/limits.h"
+
+/* As much of a server's words as a report can ever show: LIMIT_TEXT_CHARS of four octets. */
+#define TEXT_BYTES (LIMIT_TEXT_CHARS * 4)
+#define EXAMPLE_BYTES 200u
+
+/* All that this program ever says. Bytes matter: one space, none at the end (RFC 9051 section 2.2.1). */
+static const char *const commands[] = {
+    [IMAP_CAPABILITY] = "CAPABILITY",
+    [IMAP_STARTTLS] = "STARTTLS",
+    [IMAP_CAPABILITY_TLS] = "CAPABILITY",
+    [IMAP_ID] = "ID (\"name\" \"imap-testd\")",
+    [IMAP_LOGOUT] = "LOGOUT",
+};
+
+/* In which phase of the report an error falls; inside TLS all talk counts as that about capabilities. */
+static const enum phase phases[] = {
+    [IMAP_GREETING] = PHASE_GREETING,         [IMAP_CAPABILITY] = PHASE_CAPABILITY,
+    [IMAP_STARTTLS] = PHASE_STARTTLS,         [IMAP_HANDSHAKE] = PHASE_TLS,
+    [IMAP_CAPABILITY_TLS] = PHASE_CAPABILITY, [IMAP_ID] = PHASE_CAPABILITY,
+    [IMAP_LOGOUT] = PHASE_CAPABILITY,         [IMAP_FINISHED] = PHASE_CAPABILITY,
+};
+
+const char *imap_state_name(enum imap_state state)
+{
+    static const char *const names[] = {
+#define X(name) [IMAP_##name] = #name,
+        IMAP_STATES(X)
+#undef X
+    };
+    return names[state];
+}
+
+void imap_init(struct imap *imap, struct port_report *port, struct arena *arena, uint32_t seed)
+{
+    *imap = (struct imap){.state = IMAP_GREETING, .port = port, .arena = arena};
+    /* Seven letters hold 32 bits. */
+    for (size_t i = 0; i < 7; i++, seed /= 26) {
+        imap->prefix[i] = (char)('a' + seed % 26);
+    }
+}
+
+static void set_state(struct imap *imap, enum imap_state state)
+{
+    imap->state = state;
+    imap->phase_bytes = 0;
+    imap->lists = 0;
+    imap->tag[0] = '\0';
+}
+
+static void cut(struct imap *imap, enum cut what)
+{
+    imap->port->truncated |= 1u << what;
+}
+
+/* A failed copy shows in arena.failed, which on_reply() looks at. */
+static struct text keep(struct imap *imap, struct text text, enum cut what)
+{
+    if (text.len > TEXT_BYTES) {
+        text.len = TEXT_BYTES;
+        cut(imap, what);
+    }
+    return arena_text(imap->arena, text.data, text.len);
+}
+
+static struct resp_text keep_resp_text(struct imap *imap, const struct resp_text *from, enum cut what)
+{
+    /* A capability list is kept word by word instead. */
+    bool list = text_is(from->code, "CAPABILITY");
+    return (struct resp_text){
+        .code = keep(imap, from->code, what),
+        .argument = list ? (struct text){0} : keep(imap, from->argument, what),
+        .text = keep(imap, from->text, what),
+    };
+}
+
+static void note(struct imap *imap, enum deviation deviation, struct text line)
+{
+    struct dialogue *dialogue = &imap->port->dialogue;
+    if (dialogue->deviations & 1u << deviation) {
+        return;
+    }
+    dialogue->deviations |= 1u << deviation;
+    size_t len = line.len < EXAMPLE_BYTES ? line.len : EXAMPLE_BYTES;
+    dialogue->deviation_example[deviation] = arena_text(imap->arena, line.data, len);
+}
+
+static void record_error(struct imap *imap, enum error_code code, struct text said)
+{
+    struct text words = said.len > 0 ? keep(imap, said, CUT_TEXT) : (struct text){0};
+    port_fail(imap->port, (struct failure){.code = code, .phase = phases[imap->state], .said = words});
+}
+
+static enum proto_verdict fail(struct imap *imap, enum error_code code, struct text said)
+{
+    record_error(imap, code, said);
+    set_state(imap, IMAP_FINISHED);
+    return PROTO_FAIL;
+}
+
+/* Where the answer to the awaited command goes; NULL: none is awaited. */
+static struct reply *awaited_reply(struct imap *imap)
+{
+    struct dialogue *dialogue = &imap->port->dialogue;
+    switch (imap->state) {
+    case IMAP_CAPABILITY:
+        return imap->tls ? &dialogue->capability_tls : &dialogue->capability_plain;
+    case IMAP_STARTTLS:
+        return &dialogue->starttls;
+    case IMAP_CAPABILITY_TLS:
+        return &dialogue->capability_tls;
+    case IMAP_ID:
+        return &dialogue->id;
+    case IMAP_LOGOUT:
+        return &dialogue->logout;
+    case IMAP_GREETING:
+    case IMAP_HANDSHAKE:
+    case IMAP_FINISHED:
+        break;
+    }
+    return NULL;
+}
+
+/* Enters a state that starts with a command, under a tag not used before (RFC 9051 section 2.2.1). */
+static enum proto_verdict command(struct imap *imap, enum imap_state state, struct buf *out)
+{
+    set_state(imap, state);
+    struct reply *reply = awaited_reply(imap);
+    assert(reply && commands[state]);
+    reply->status = REPLY_AWAITED;
+    snprintf(imap->tag, sizeof imap->tag, "%s%u", imap->prefix, ++imap->command);
+    enum buf_result result = buf_printf(out, "%s %s\r\n", imap->tag, commands[state]);
+    return result == BUF_OK ? PROTO_MORE : PROTO_NO_MEMORY;
+}
+
+/* ID names the tester to its fellow; plain text is no place for that. */
+static enum proto_verdict identify_or_leave(struct imap *imap, unsigned tls_phases, struct buf *out)
+{
+    bool offered = caps_has(&imap->port->caps, tls_phases, "ID");
+    return command(imap, offered ? IMAP_ID : IMAP_LOGOUT, out);
+}
+
+static void take_list(struct imap *imap, enum caps_phase phase, struct text list, struct text line)
+{
+    struct caps *caps = &imap->port->caps;
+    const struct caps_list *known = &caps->phase[phase];
+    /* In a later list of the same answer a word known already need not be one that stands there twice. */
+    bool first_list = known->count == 0;
+    bool odd = false, repeated = false, empty = true;
+    struct text word;
+    while (imap_next_word(&list, &word, &odd)) {
+        size_t before = known->count;
+        if (!caps_add(caps, imap->arena, phase, word)) {
+            return;
+        }
+        repeated |= first_list && known->count == before && !caps->truncated;
+        empty = false;
+    }
+    if (odd || empty) {
+        note(imap, DEVIATION_CAPS_SYNTAX, line);
+    }
+    if (repeated) {
+        note(imap, DEVIATION_CAPS_DUPLICATE, line);
+    }
+    if (caps->truncated) {
+        cut(imap, CUT_CAPABILITIES);
+    }
+}
+
+static void take_code(struct imap *imap, enum caps_phase phase, const struct imap_response *response)
+{
+    if (text_is(response->text.code, "CAPABILITY")) {
+        take_list(imap, phase, response->text.argument, response->line);
+    }
+}
+
+/* Untagged lists count where a CAPABILITY command awaits its answer; elsewhere nobody asked, and before the
+ * handshake nobody may be believed (RFC 9051 section 6.2.1). */
+static void take_untagged_list(struct imap *imap, const struct imap_response *response)
+{
+    if (imap->state != IMAP_CAPABILITY && imap->state != IMAP_CAPABILITY_TLS) {
+        return;
+    }
+    if (++imap->lists > 1) {
+        note(imap, DEVIATION_CAPS_LISTS, response->line);
+    }
+    take_list(imap, imap->state == IMAP_CAPABILITY ? CAPS_COMMAND : CAPS_STARTTLS, response->rest,
+              response->line);
+}
+
+static void take_id(struct imap *imap, const struct imap_response *response)
+{
+    struct server_id *id = &imap->port->dialogue.server_id;
+    if (imap->state != IMAP_ID || id->answered) {
+        return;
+    }
+    bool bounded = false;
+    if (imap_parse_id(response->rest, imap->arena, id, &bounded) == ID_MALFORMED) {
+        note(imap, DEVIATION_UNPARSED_LINE, response->line);
+    }
+    if (bounded) {
+        cut(imap, CUT_SERVER_ID);
+    }
+}
+
+/* What has no place before authentication (RFC 9051 section 11.3); other untagged data is passed over. */
+static void take_other(struct imap *imap, const struct imap_response *response)
+{
+    static const char *const mailbox_data[] = {
+        "FETCH", "LIST", "EXISTS", "FLAGS",  "RECENT",  "EXPUNGE",
+        "LSUB",  "SORT", "SEARCH", "STATUS", "ESEARCH", "VANISHED",
+    };
+    for (size_t i = 0; i < sizeof mailbox_data / sizeof *mailbox_data; i++) {
+        if (text_is(response->word, mailbox_data[i])) {
+            note(imap, DEVIATION_UNEXPECTED_DATA, response->line);
+        }
+    }
+}
+
+/* greeting = "*" SP (resp-cond-auth / resp-cond-bye) CRLF (RFC 9051 section 9) */
+static enum greeting_status greeting_of(const struct imap_response *response)
+{
+    if (response->kind != RESPONSE_STATUS) {
+        return GREETING_NONE;
+    }
+    switch (response->status) {
+    case STATUS_OK:
+        return GREETING_OK;
+    case STATUS_PREAUTH:
+        return GREETING_PREAUTH;
+    case STATUS_BYE:
+        return GREETING_BYE;
+    default:
+        return GREETING_NONE;
+    }
+}
+
+static enum proto_verdict take_greeting(struct imap *imap, const struct imap_response *response,
+                                        struct buf *out)
+{
+    struct dialogue *dialogue = &imap->port->dialogue;
+    dialogue->greeting = greeting_of(response);
+    dialogue->greeting_text = keep_resp_text(imap, &response->text, CUT_GREETING);
+    if (dialogue->greeting == GREETING_BYE) {
+        return fail(imap, ERROR_SERVER_BYE, response->text.text);
+    }
+    take_code(imap, CAPS_GREETING, response);
+    return command(imap, IMAP_CAPABILITY, out);
+}
+
+static enum proto_verdict take_bye(struct imap *imap, const struct imap_response *response)
+{
+    /* The answer to LOGOUT; the tagged line still follows (RFC 9051 section 6.1.3). */
+    if (imap->state == IMAP_LOGOUT) {
+        return PROTO_MORE;
+    }
+    imap->port->dialogue.bye = true;
+    imap->port->dialogue.bye_text = keep_resp_text(imap, &response->text, CUT_TEXT);
+    return fail(imap, ERROR_SERVER_BYE, response->text.text);
+}
+
+static enum proto_verdict after_starttls(struct imap *imap, const struct imap_response *response,
+                                         struct buf *out)
+{
+    if (response->status == STATUS_OK) {
+        set_state(imap, IMAP_HANDSHAKE);
+        return PROTO_STARTTLS;
+    }
+    bool offered = caps_has(&imap->port->caps, CAPS_IN(CAPS_GREETING) | CAPS_IN(CAPS_COMMAND), "STARTTLS");
+    record_error(imap, offered ? ERROR_STARTTLS_REFUSED : ERROR_STARTTLS_NOT_OFFERED, response->text.text);
+    return command(imap, IMAP_LOGOUT, out);
+}
+
+static enum proto_verdict after_capability(struct imap *imap, const struct imap_response *response,
+                                           struct buf *out)
+{
+    bool first = imap->state == IMAP_CAPABILITY;
+    if (response->status == STATUS_OK) {
+        take_code(imap, first ? CAPS_COMMAND : CAPS_STARTTLS, response);
+        if (imap->lists == 0) {
+            note(imap, DEVIATION_NO_UNTAGGED_CAPS, response->line);
+        }
+    }
+    if (!first) {
+        return identify_or_leave(imap, CAPS_IN(CAPS_STARTTLS), out);
+    }
+    if (imap->tls) {
+        return identify_or_leave(imap, CAPS_IN(CAPS_GREETING) | CAPS_IN(CAPS_COMMAND), out);
+    }
+    /* Once authenticated there is no STARTTLS any more (RFC 9051 section 6.2.1). */
+    bool authenticated = imap->port->dialogue.greeting == GREETING_PREAUTH;
+    return command(imap, authenticated ? IMAP_LOGOUT : IMAP_STARTTLS, out);
+}
+
+static enum proto_verdict take_tagged(struct imap *imap, const struct imap_response *response,
+                                      struct buf *out)
+{
+    struct text own = text_of(imap->tag);
+    if (response->tag.len != own.len || memcmp(response->tag.data, own.data, own.len) != 0) {
+        bool answer = response->status != STATUS_NONE;
+        note(imap, answer ? DEVIATION_FOREIGN_TAG : DEVIATION_UNPARSED_LINE, response->line);
+        return PROTO_MORE;
+    }
+    if (response->status == STATUS_NONE && imap->state != IMAP_LOGOUT) {
+        return fail(imap, ERROR_MALFORMED_RESPONSE, response->line);
+    }
+    static const enum reply_status replies[] = {
+        [STATUS_NONE] = REPLY_AWAITED,
+        [STATUS_OK] = REPLY_OK,
+        [STATUS_NO] = REPLY_NO,
+        [STATUS_BAD] = REPLY_BAD,
+    };
+    struct reply *reply = awaited_reply(imap);
+    assert(reply);
+    *reply = (struct reply){replies[response->status], keep_resp_text(imap, &response->text, CUT_TEXT)};
+    switch (imap->state) {
+    case IMAP_CAPABILITY:
+    case IMAP_CAPABILITY_TLS:
+        return after_capability(imap, response, out);
+    case IMAP_STARTTLS:
+        return after_starttls(imap, response, out);
+    case IMAP_ID:
+        return command(imap, IMAP_LOGOUT, out);
+    default:
+        set_state(imap, IMAP_FINISHED);
+        return PROTO_DONE;
+    }
+}
+
+static enum proto_verdict take(struct imap *imap, const struct imap_response *response, struct buf *out)
+{
+    /* What is no IMAP at all does not depart from it either. */
+    if (imap->state == IMAP_GREETING && greeting_of(response) == GREETING_NONE) {
+        return fail(imap, ERROR_NOT_IMAP, response->line);
+    }
+    if (response->bare_lf) {
+        note(imap, DEVIATION_BARE_LF, response->line);
+    }
+    if (response->nul) {
+        note(imap, DEVIATION_NUL, response->line);
+    }
+    if (response->open_code) {
+        note(imap, DEVIATION_UNPARSED_LINE, response->line);
+    }
+    if (imap->state == IMAP_GREETING) {
+        return take_greeting(imap, response, out);
+    }
+    switch (response->kind) {
+    case RESPONSE_UNPARSABLE:
+        note(imap, DEVIATION_UNPARSED_LINE, response->line);
+        break;
+    case RESPONSE_STATUS:
+        if (response->status == STATUS_BYE) {
+            return take_bye(imap, response);
+        }
+        /* Only the greeting may say PREAUTH; the others are but information (RFC 9051 section 7.1). */
+        if (response->status == STATUS_PREAUTH) {
+            note(imap, DEVIATION_UNEXPECTED_DATA, response->line);
+        }
+        break;
+    case RESPONSE_CAPABILITY:
+        take_untagged_list(imap, response);
+        break;
+    case RESPONSE_ID:
+        take_id(imap, response);
+        break;
+    case RESPONSE_OTHER:
+        take_other(imap, response);
+        break;
+    case RESPONSE_CONTINUATION:
+        note(imap, DEVIATION_CONTINUATION, response->line);
+        break;
+    case RESPONSE_TAGGED:
+        return take_tagged(imap, response, out);
+    }
+    return PROTO_MORE;
+}
+
+static enum proto_verdict on_begin(void *self, bool tls, struct buf *out)
+{
+    struct imap *imap = self;
+    (void)out; /* the server speaks first (RFC 9051 section 3) */
+    imap->tls = tls;
+    imap_framer_init(&imap->framer);
+    set_state(imap, IMAP_GREETING);
+    return PROTO_MORE;
+}
+
+static enum proto_frame on_frame(void *self, const unsigned char *data, size_t unread, size_t *len)
+{
+    struct imap *imap = self;
+    return imap_frame(&imap->framer, data, unread, len);
+}
+
+static enum proto_verdict on_reply(void *self, const unsigned char *data, size_t len, struct buf *out)
+{
+    struct imap *imap = self;
+    assert(imap->state != IMAP_HANDSHAKE && imap->state != IMAP_FINISHED);
+    imap->phase_bytes += len;
+    enum proto_verdict verdict;
+    if (imap->phase_bytes > LIMIT_PHASE_BYTES && imap->state == IMAP_LOGOUT) {
+        set_state(imap, IMAP_FINISHED);
+        verdict = PROTO_DONE;
+    } else if (imap->phase_bytes > LIMIT_PHASE_BYTES) {
+        verdict = fail(imap, ERROR_RESPONSE_TOO_LONG, (struct text){0});
+    } else {
+        struct imap_response response;
+        imap_parse(&response, data, len);
+        verdict = take(imap, &response, out);
+    }
+    return imap->arena->failed ? PROTO_NO_MEMORY : verdict;
+}
+
+static enum proto_verdict on_secured(void *self, struct buf *out)
+{
+    struct imap *imap = self;
+    assert(imap->state == IMAP_HANDSHAKE);
+    imap->tls = true;
+    imap_framer_init(&imap->framer);
+    return command(imap, IMAP_CAPABILITY_TLS, out);
+}
+
+static enum proto_verdict on_ended(void *self, enum proto_end why)
+{
+    struct imap *imap = self;
+    (void)why;
+    if (imap->state != IMAP_LOGOUT && imap->state != IMAP_FINISHED) {
+        return PROTO_MORE;
+    }
+    set_state(imap, IMAP_FINISHED);
+    return PROTO_DONE;
+}
+
+/* A server that takes our hello for a command answers BAD or BYE, or not in IMAP at all; anything else was
+ * there already, whatever segment it came in (RFC 9051 section 6.2.1). */
+static bool on_injected(const void *self, const unsigned char *data, size_t len)
+{
+    struct imap_response response;
+    const unsigned char *end = memchr(data, '\n', len);
+    (void)self;
+    imap_parse(&response, data, end ? (size_t)(end - data) + 1 : len);
+    switch (response.kind) {
+    case RESPONSE_STATUS:
+    case RESPONSE_TAGGED:
+        return response.status == STATUS_OK || response.status == STATUS_NO ||
+               response.status == STATUS_PREAUTH;
+    case RESPONSE_CAPABILITY:
+    case RESPONSE_ID:
+    case RESPONSE_OTHER:
+        return true;
+    case RESPONSE_UNPARSABLE:
+    case RESPONSE_CONTINUATION:
+        break;
+    }
+    return false;
+}
+
+static enum phase on_phase(const void *self)
+{
+    const struct imap *imap = self;
+    return phases[imap->state];
+}
+
+static unsigned on_wait_ms(const void *self)
+{
+    const struct imap *imap = self;
+    return imap->state == IMAP_LOGOUT ? LIMIT_LOGOUT_MS : 0;
+}
+
+const struct proto imap_proto = {
+    .begin = on_begin,
+    .frame = on_frame,
+    .reply = on_reply,
+    .secured = on_secured,
+    .ended = on_ended,
+    .injected = on_injected,
+    .phase = on_phase,
+    .wait_ms = on_wait_ms,
+};

@@ -1,0 +1,31 @@
+/* cert_internal.h: what cert.c, chain.c and staple.c share; for them only. */
+#ifndef NET_CERT_INTERNAL_H
+#define NET_CERT_INTERNAL_H
+
+#include <gnutls/x509.h>
+
+#include "probe/net/cert.h"
+
+/* The certificates sent that could be parsed, leaf first. */
+struct parsed_chain {
+    gnutls_x509_crt_t certs[LIMIT_CHAIN];
+    unsigned count;
+    gnutls_x509_crt_t issuer; /* of the leaf: one of `certs`, a trusted root, or NULL; borrowed */
+};
+
+/* The subject in RFC 4514 form, cut where nobody would read on. */
+struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena);
+struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena);
+
+/* Whether the certificate is its own issuer and its signature verifies with its own key. */
+bool cert_is_self_signed(gnutls_x509_crt_t cert);
+
+/* chain.c: path from the leaf towards a trusted root, and every verdict on it; fills chain->issuer. */
+bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t now, struct certificate *out,
+                 struct arena *arena);
+
+/* staple.c: what the stapled OCSP response says of the leaf (RFC 6960). `issuer` may be NULL. */
+enum ocsp_stapling staple_judge(const gnutls_datum_t *staple, gnutls_x509_crt_t leaf,
+                                gnutls_x509_crt_t issuer, int64_t now);
+
+#endif

@@ -1,0 +1,218 @@
+#include <string.h>
+
+#include "probe/net/cert_internal.h"
+#include "probe/net/tls_env.h"
+
+/* What a signature check alone is to say; times, keys and digests have verdicts of their own. */
+#define SIGNATURE_ONLY                                                                                       \
+    (GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS |                         \
+     GNUTLS_VERIFY_ALLOW_BROKEN)
+
+/* RFC 9325 section 4.5 */
+#define MIN_RSA_BITS 2048u
+#define MIN_CURVE_BITS 224u
+
+struct path {
+    gnutls_x509_crt_t certs[LIMIT_CHAIN];
+    unsigned sent_at[LIMIT_CHAIN]; /* place of each in the chain as sent */
+    unsigned count;
+    gnutls_x509_crt_t anchor; /* trusted; borrowed from the trust list. NULL: none found */
+};
+
+static bool link_verifies(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
+{
+    unsigned status = 0;
+    return gnutls_x509_crt_verify(cert, &issuer, 1, SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN,
+                                  &status) == 0 &&
+           (status & GNUTLS_CERT_SIGNATURE_FAILURE) == 0;
+}
+
+/* The issuer among the certificates sent: one whose key fits if there is one, else one of the right name. */
+static int find_sent_issuer(const struct parsed_chain *chain, gnutls_x509_crt_t cert, unsigned used)
+{
+    int named = -1;
+    for (unsigned i = 1; i < chain->count; i++) {
+        if ((used & 1u << i) || !gnutls_x509_crt_check_issuer(cert, chain->certs[i])) {
+            continue;
+        }
+        if (link_verifies(cert, chain->certs[i])) {
+            return (int)i;
+        }
+        named = named < 0 ? (int)i : named;
+    }
+    return named;
+}
+
+/* From the leaf upwards; the shortest way to a root of ours wins over what else was sent. */
+static void build_path(const struct parsed_chain *chain, const struct tls_env *env, struct path *path)
+{
+    unsigned used = 1;
+    path->certs[0] = chain->certs[0];
+    path->count = 1;
+    for (;;) {
+        gnutls_x509_crt_t last = path->certs[path->count - 1];
+        gnutls_x509_crt_t root = NULL;
+        if (gnutls_x509_trust_list_get_issuer(env->trust, last, &root, 0) == 0) {
+            path->anchor = root;
+            return;
+        }
+        int next = find_sent_issuer(chain, last, used);
+        if (next < 0 || path->count == LIMIT_CHAIN) {
+            return;
+        }
+        used |= 1u << next;
+        path->sent_at[path->count] = (unsigned)next;
+        path->certs[path->count++] = chain->certs[next];
+    }
+}
+
+static void judge_time(gnutls_x509_crt_t cert, bool leaf, int64_t now, struct certificate *out,
+                       struct arena *arena)
+{
+    unsigned errors = 0;
+    if (gnutls_x509_crt_get_expiration_time(cert) < now) {
+        errors |= 1u << CHAIN_EXPIRED;
+    }
+    if (gnutls_x509_crt_get_activation_time(cert) > now) {
+        errors |= 1u << CHAIN_NOT_YET_VALID;
+    }
+    out->chain_errors |= errors;
+    if (leaf) {
+        out->leaf_errors |= errors;
+    } else if (errors && !out->bad_ca.data) {
+        out->bad_ca = cert_subject(cert, arena);
+    }
+}
+
+/* RFC 9325 section 4.5; a root's signature upon itself proves nothing and is left aside. */
+static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct certificate *out,
+                           struct arena *arena)
+{
+    unsigned bits = 0, errors = 0;
+    int key = gnutls_x509_crt_get_pk_algorithm(cert, &bits);
+    gnutls_sign_algorithm_t sign = (gnutls_sign_algorithm_t)gnutls_x509_crt_get_signature_algorithm(cert);
+    gnutls_digest_algorithm_t digest = gnutls_sign_get_hash_algorithm(sign);
+
+    if ((key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS || key == GNUTLS_PK_DSA) && bits < MIN_RSA_BITS) {
+        errors |= 1u << CHAIN_WEAK_KEY;
+    }
+    if (key == GNUTLS_PK_ECDSA && bits < MIN_CURVE_BITS) {
+        errors |= 1u << CHAIN_WEAK_KEY;
+    }
+    if (!root && (digest == GNUTLS_DIG_MD2 || digest == GNUTLS_DIG_MD5 || digest == GNUTLS_DIG_SHA1)) {
+        errors |= 1u << CHAIN_WEAK_SIGNATURE;
+    }
+    out->chain_errors |= errors;
+    if (leaf) {
+        out->leaf_errors |= errors;
+    }
+    if (errors && !out->weak.data) {
+        const char *name = gnutls_sign_get_name(sign);
+        struct text subject = cert_subject(cert, arena);
+        const char *shown = subject.data ? text_show(arena, subject, LIMIT_QUOTED_CHARS, NULL) : NULL;
+        out->weak = text_of(arena_printf(arena, "%s: %s key of %u bits, signed with %s", shown ? shown : "",
+                                         gnutls_pk_get_name((gnutls_pk_algorithm_t)key), bits,
+                                         name ? name : "an unknown algorithm"));
+    }
+}
+
+/* Signatures, basic constraints, name constraints, path length and purposes along a path that ends in a root.
+ */
+static unsigned verify_anchored(struct path *path, const struct tls_env *env)
+{
+    static const struct {
+        unsigned status;
+        enum chain_error error;
+    } map[] = {
+        {GNUTLS_CERT_SIGNATURE_FAILURE, CHAIN_BAD_SIGNATURE},
+        {GNUTLS_CERT_SIGNER_NOT_FOUND, CHAIN_UNKNOWN_ISSUER},
+        {GNUTLS_CERT_SIGNER_NOT_CA, CHAIN_CONSTRAINT_VIOLATION},
+        {GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, CHAIN_CONSTRAINT_VIOLATION},
+        {GNUTLS_CERT_PURPOSE_MISMATCH, CHAIN_WRONG_PURPOSE},
+        {GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, CHAIN_OTHER},
+        {GNUTLS_CERT_REVOKED, CHAIN_REVOKED},
+    };
+    gnutls_typed_vdata_st purpose = {GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER, 0};
+    unsigned status = 0, errors = 0;
+
+    int r = gnutls_x509_trust_list_verify_crt2(env->trust, path->certs, path->count, &purpose, 1,
+                                               SIGNATURE_ONLY, &status, NULL);
+    if (r < 0) {
+        return 1u << CHAIN_OTHER;
+    }
+    for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
+        if (status & map[i].status) {
+            errors |= 1u << map[i].error;
+        }
+    }
+    return status != 0 && errors == 0 ? 1u << CHAIN_OTHER : errors;
+}
+
+/* A path without a root: which certificate is missing, and whether those there belong together. */
+static unsigned verify_loose(const struct path *path, struct certificate *out, struct arena *arena)
+{
+    gnutls_x509_crt_t last = path->certs[path->count - 1];
+    unsigned errors = 0;
+    for (unsigned i = 0; i + 1 < path->count; i++) {
+        if (!link_verifies(path->certs[i], path->certs[i + 1])) {
+            errors |= 1u << CHAIN_BAD_SIGNATURE;
+        }
+    }
+    if (path->count == 1 && out->self_signed) {
+        return errors | 1u << CHAIN_SELF_SIGNED;
+    }
+    out->missing_issuer = cert_issuer(last, arena);
+    return errors | 1u << (path->count == 1 ? CHAIN_MISSING_INTERMEDIATE : CHAIN_UNKNOWN_ISSUER);
+}
+
+static void note_issuer_url(gnutls_x509_crt_t cert, struct certificate *out, struct arena *arena)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        gnutls_datum_t url = {NULL, 0};
+        int r = gnutls_x509_crt_get_authority_info_access(cert, i, GNUTLS_IA_CAISSUERS_URI, &url, NULL);
+        if (r == GNUTLS_E_UNKNOWN_ALGORITHM) {
+            continue; /* an entry of another kind */
+        }
+        if (r < 0) {
+            return;
+        }
+        out->issuer_url =
+            arena_text(arena, url.data, url.size < LIMIT_TEXT_CHARS ? url.size : LIMIT_TEXT_CHARS);
+        gnutls_free(url.data);
+        return;
+    }
+}
+
+bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t now, struct certificate *out,
+                 struct arena *arena)
+{
+    struct path path = {.count = 0};
+    build_path(chain, env, &path);
+
+    bool leaf_is_anchor = path.anchor && gnutls_x509_crt_equals(path.anchor, path.certs[path.count - 1]);
+    for (unsigned i = 0; i < path.count; i++) {
+        bool top = i > 0 && i + 1 == path.count && gnutls_x509_crt_check_issuer(path.certs[i], path.certs[i]);
+        judge_time(path.certs[i], i == 0, now, out, arena);
+        judge_strength(path.certs[i], i == 0, top, out, arena);
+        if (path.sent_at[i] != i) {
+            out->chain_errors |= 1u << CHAIN_WRONG_ORDER;
+        }
+    }
+    if (path.anchor && !leaf_is_anchor) {
+        judge_time(path.anchor, false, now, out, arena);
+        judge_strength(path.anchor, false, true, out, arena);
+    }
+    if (!gnutls_x509_crt_check_key_purpose(path.certs[0], GNUTLS_KP_TLS_WWW_SERVER, 0)) {
+        out->chain_errors |= 1u << CHAIN_WRONG_PURPOSE;
+        out->leaf_errors |= 1u << CHAIN_WRONG_PURPOSE;
+    }
+    if (path.anchor) {
+        out->chain_errors |= verify_anchored(&path, env);
+    } else {
+        out->chain_errors |= verify_loose(&path, out, arena);
+        note_issuer_url(path.certs[path.count - 1], out, arena);
+    }
+    chain->issuer = path.count > 1 ? path.certs[1] : path.anchor;
+    out->surplus = chain->count - path.count;
+    return !arena->failed;
+}

@@ -1,0 +1,496 @@
+#include "probe/net/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* One read of the socket; also the most that one turn of the loop takes before others have theirs. */
+#define READ_BYTES 16384
+#define READS_PER_TURN 8
+
+#define TLS_RECORD_ALERT 21
+#define TLS_RECORD_HANDSHAKE 22
+
+static void set_state(struct conn *c, enum conn_state state)
+{
+    c->state = state;
+}
+
+void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),
+               void *owner)
+{
+    *c = (struct conn){.loop = loop, .fd = -1, .on_event = on_event, .owner = owner};
+    buf_init(&c->in, LIMIT_LINE_BYTES + READ_BYTES);
+    buf_init(&c->out, LIMIT_LINE_BYTES);
+}
+
+static void end(struct conn *c, struct failure failure)
+{
+    if (c->state == CONN_DEAD || c->state == CONN_CLOSING) {
+        return;
+    }
+    c->failure = failure;
+    set_state(c, CONN_DEAD);
+    if (c->fd >= 0) {
+        uv_poll_stop(&c->poll);
+    }
+    uv_timer_stop(&c->timer);
+    c->on_event(c->owner, CONN_ENDED);
+}
+
+static void end_ours(struct conn *c)
+{
+    c->ours = CONN_OURS_RESOURCES;
+    end(c, (struct failure){.code = ERROR_NONE});
+}
+
+static void on_deferred(uv_timer_t *timer)
+{
+    struct conn *c = timer->data;
+    if (c->state == CONN_DEAD) {
+        c->on_event(c->owner, CONN_ENDED);
+    }
+}
+
+/* As end(), for use inside a call of the owner's: the event comes with the next turn of the loop. */
+static void end_later(struct conn *c, struct failure failure, enum conn_ours ours)
+{
+    if (c->state == CONN_DEAD || c->state == CONN_CLOSING) {
+        return;
+    }
+    c->failure = failure;
+    c->ours = ours;
+    set_state(c, CONN_DEAD);
+    if (c->fd >= 0) {
+        uv_poll_stop(&c->poll);
+    }
+    uv_timer_stop(&c->timer);
+    uv_timer_start(&c->deferred, on_deferred, 0, 0);
+}
+
+static bool is_ours(int err)
+{
+    return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS || err == EADDRNOTAVAIL;
+}
+
+static struct failure connect_failure(int err)
+{
+    static const struct {
+        int err;
+        enum error_code code;
+    } map[] = {
+        {ECONNREFUSED, ERROR_CONNECTION_REFUSED}, {ETIMEDOUT, ERROR_CONNECTION_TIMEOUT},
+        {ENETUNREACH, ERROR_NETWORK_UNREACHABLE}, {EHOSTUNREACH, ERROR_HOST_UNREACHABLE},
+        {ECONNRESET, ERROR_CONNECTION_RESET},     {EHOSTDOWN, ERROR_HOST_UNREACHABLE},
+        {ENETDOWN, ERROR_NETWORK_UNREACHABLE},
+    };
+    struct failure f = {.code = ERROR_CONNECT_FAILED, .phase = PHASE_CONNECT, .raw = strerrorname_np(err)};
+    for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
+        if (map[i].err == err) {
+            f.code = map[i].code;
+        }
+    }
+    return f;
+}
+
+static struct failure read_failure(int err)
+{
+    struct failure f = {.code = ERROR_CONNECTION_RESET, .raw = strerrorname_np(err)};
+    if (err == ETIMEDOUT) {
+        f.code = ERROR_READ_TIMEOUT;
+    } else if (err == EHOSTUNREACH) {
+        f.code = ERROR_HOST_UNREACHABLE;
+    } else if (err == ENETUNREACH) {
+        f.code = ERROR_NETWORK_UNREACHABLE;
+    }
+    return f;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void want(struct conn *c, int events)
+{
+    if (events == c->events) {
+        return;
+    }
+    c->events = events;
+    uv_poll_start(&c->poll, events, on_poll);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+    struct conn *c = timer->data;
+    if (c->state != CONN_DEAD && c->state != CONN_CLOSING) {
+        c->on_event(c->owner, CONN_TIMED_OUT);
+    }
+}
+
+void conn_wait(struct conn *c, unsigned ms)
+{
+    if (c->state != CONN_DEAD && c->state != CONN_CLOSING) {
+        uv_timer_start(&c->timer, on_timeout, ms, 0);
+    }
+}
+
+void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = ip_to_sockaddr(ip, port, &ss);
+    int one = 1;
+
+    assert(c->state == CONN_IDLE);
+    set_state(c, CONN_CONNECTING);
+    uv_timer_init(c->loop, &c->timer);
+    uv_timer_init(c->loop, &c->deferred);
+    c->timer.data = c->deferred.data = c;
+    c->handles = 2;
+
+    int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        /* A kernel without this address family has no route either. */
+        struct failure f = errno == EAFNOSUPPORT ? connect_failure(ENETUNREACH) : connect_failure(errno);
+        end_later(c, f, is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
+        return;
+    }
+    c->poll.data = c;
+    if (uv_poll_init(c->loop, &c->poll, fd) != 0) {
+        close(fd);
+        end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
+        return;
+    }
+    c->fd = fd;
+    c->handles++;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(fd, (const struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
+        end_later(c, connect_failure(errno), is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
+        return;
+    }
+    want(c, UV_WRITABLE);
+}
+
+static ssize_t raw_read(struct conn *c, void *data, size_t len)
+{
+    if (c->raw_bytes >= LIMIT_RAW_BYTES) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    ssize_t n = recv(c->fd, data, len, 0);
+    if (n > 0) {
+        c->raw_bytes += (size_t)n;
+    }
+    return n;
+}
+
+/* One read through TLS or plain. *len 0 with true: nothing to be had now. False: the connection has ended. */
+static bool read_some(struct conn *c, void *data, size_t size, size_t *len, struct failure *failure,
+                      bool *ours)
+{
+    *len = 0;
+    if (c->state == CONN_TLS) {
+        enum tls_step step = tls_recv(&c->tls, data, size, len, failure);
+        *ours = step == TLS_STEP_NO_MEMORY;
+        if (step == TLS_STEP_DONE && *len == 0) {
+            *failure = (struct failure){.code = ERROR_CONNECTION_CLOSED, .raw = "close_notify"};
+            return false;
+        }
+        return step != TLS_STEP_FAILED && step != TLS_STEP_NO_MEMORY;
+    }
+    ssize_t n = raw_read(c, data, size);
+    if (n > 0) {
+        *len = (size_t)n;
+        return true;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return true;
+    }
+    *ours = n < 0 && is_ours(errno);
+    *failure = n == 0              ? (struct failure){.code = ERROR_CONNECTION_CLOSED, .raw = "EOF"}
+               : errno == EMSGSIZE ? (struct failure){.code = ERROR_RESPONSE_TOO_LONG}
+                                   : read_failure(errno);
+    return false;
+}
+
+static void receive(struct conn *c)
+{
+    enum conn_state before = c->state;
+    unsigned char data[READ_BYTES];
+    for (int i = 0; i < READS_PER_TURN || (before == CONN_TLS && tls_pending(&c->tls) > 0); i++) {
+        struct failure failure = {.code = ERROR_NONE};
+        bool ours = false;
+        size_t len = 0;
+        bool alive = read_some(c, data, sizeof data, &len, &failure, &ours);
+        c->app_bytes += len;
+        if (alive && len == 0) {
+            return;
+        }
+        if (alive && c->app_bytes > LIMIT_CONNECTION_BYTES) {
+            end(c, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
+            return;
+        }
+        if (!alive) {
+            c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
+            end(c, failure);
+            return;
+        }
+        enum buf_result r = buf_append(&c->in, data, len);
+        if (r == BUF_FULL) {
+            end(c, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
+            return;
+        }
+        if (r != BUF_OK) {
+            end_ours(c);
+            return;
+        }
+        c->on_event(c->owner, CONN_BYTES);
+        if (c->state != before) {
+            return; /* the owner has closed or secured it */
+        }
+    }
+}
+
+/* Sends what is queued. False: the connection has ended, *failure says how. */
+static bool flush(struct conn *c, struct failure *failure, bool *ours)
+{
+    while (c->out.len > 0) {
+        size_t len = 0;
+        if (c->state == CONN_TLS) {
+            enum tls_step step = tls_send(&c->tls, c->out.data, c->out.len, &len, failure);
+            if (step == TLS_STEP_FAILED || step == TLS_STEP_NO_MEMORY) {
+                *ours = step == TLS_STEP_NO_MEMORY;
+                return false;
+            }
+        } else {
+            ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+            if (n < 0 && errno != EAGAIN && errno != EINTR) {
+                *ours = is_ours(errno);
+                *failure = read_failure(errno);
+                return false;
+            }
+            len = n > 0 ? (size_t)n : 0;
+        }
+        if (len == 0) {
+            break;
+        }
+        buf_consume(&c->out, len);
+    }
+    want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+    return true;
+}
+
+void conn_send(struct conn *c, const void *data, size_t len)
+{
+    struct failure failure = {.code = ERROR_NONE};
+    bool ours = false;
+    if (c->state != CONN_PLAIN && c->state != CONN_TLS) {
+        return;
+    }
+    if (buf_append(&c->out, data, len) != BUF_OK) {
+        end_later(c, failure, CONN_OURS_RESOURCES);
+    } else if (!flush(c, &failure, &ours)) {
+        /* What the server said before it went away may still be waiting: a later read finds the end as well.
+         */
+        if (ours) {
+            end_later(c, failure, CONN_OURS_RESOURCES);
+        } else {
+            buf_consume(&c->out, c->out.len);
+            want(c, UV_READABLE);
+        }
+    }
+}
+
+/* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
+ * "unexpected packet" in plain text. What it is stays in `said`; before our hello is out nothing at all may
+ * wait. */
+static ssize_t look_for_tls(struct conn *c)
+{
+    ssize_t n = recv(c->fd, c->said, sizeof c->said, MSG_PEEK);
+    if (n > 0) {
+        c->said_len = (size_t)n;
+        c->tls_seen = c->said[0] == TLS_RECORD_ALERT || c->said[0] == TLS_RECORD_HANDSHAKE;
+        c->tls_refused = !c->tls_seen || !c->hello_sent;
+    }
+    return n;
+}
+
+static ssize_t on_tls_pull(void *owner, void *data, size_t len)
+{
+    struct conn *c = owner;
+    ssize_t n = c->tls_seen ? 1 : look_for_tls(c);
+    if (n > 0 && c->tls_refused) {
+        errno = EBADMSG;
+        return -1;
+    }
+    return n > 0 ? raw_read(c, data, len) : n;
+}
+
+static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
+{
+    struct conn *c = owner;
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = (size_t)count};
+    return sendmsg(c->fd, &m, MSG_NOSIGNAL);
+}
+
+static const struct tls_transport transport = {on_tls_pull, on_tls_push};
+
+static void end_refused(struct conn *c)
+{
+    struct failure f = {.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = {c->said, c->said_len}};
+    if (c->after_starttls && !c->hello_sent) {
+        f.code = ERROR_PLAINTEXT_AFTER_STARTTLS;
+    }
+    end(c, f);
+}
+
+static void handshake(struct conn *c)
+{
+    struct failure failure = {.code = ERROR_NONE};
+
+    if (!c->hello_sent) {
+        ssize_t n = look_for_tls(c);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            failure = read_failure(errno);
+            failure.phase = PHASE_TLS;
+            end(c, failure);
+            return;
+        }
+        if (c->tls_refused) {
+            end_refused(c);
+            return;
+        }
+        c->hello_sent = true;
+    }
+    switch (tls_handshake(&c->tls, &failure)) {
+    case TLS_STEP_DONE:
+        set_state(c, CONN_TLS);
+        want(c, UV_READABLE);
+        c->on_event(c->owner, CONN_SECURED);
+        if (c->state == CONN_TLS && tls_pending(&c->tls) > 0) {
+            receive(c); /* decrypted already: the socket would not announce it */
+        }
+        break;
+    case TLS_STEP_READ:
+        want(c, UV_READABLE);
+        break;
+    case TLS_STEP_WRITE:
+        want(c, UV_WRITABLE);
+        break;
+    case TLS_STEP_FAILED:
+        if (c->tls_refused) {
+            end_refused(c);
+        } else {
+            end(c, failure);
+        }
+        break;
+    case TLS_STEP_NO_MEMORY:
+        end_ours(c);
+        break;
+    }
+}
+
+void conn_secure(struct conn *c, const struct tls_env *env, const char *server_name, bool alpn,
+                 bool after_starttls)
+{
+    assert(c->state == CONN_PLAIN && c->out.len == 0);
+    if (!tls_open(&c->tls, env, server_name, alpn, &transport, c)) {
+        end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
+        return;
+    }
+    c->after_starttls = after_starttls;
+    set_state(c, CONN_HANDSHAKE);
+    want(c, UV_READABLE | UV_WRITABLE); /* the first turn sends our hello */
+}
+
+static void connected(struct conn *c)
+{
+    int err = 0;
+    socklen_t len = sizeof err;
+    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
+        err = errno;
+    }
+    if (err != 0) {
+        c->ours = is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
+        end(c, connect_failure(err));
+        return;
+    }
+    set_state(c, CONN_PLAIN);
+    want(c, UV_READABLE);
+    c->on_event(c->owner, CONN_OPENED);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct conn *c = poll->data;
+    struct failure failure = {.code = ERROR_NONE};
+    bool ours = false;
+
+    switch (c->state) {
+    case CONN_CONNECTING:
+        connected(c);
+        break;
+    case CONN_HANDSHAKE:
+        handshake(c);
+        break;
+    case CONN_PLAIN:
+    case CONN_TLS:
+        /* An error event is left to the read that follows, which knows what it was. */
+        if ((events & UV_WRITABLE) && c->out.len > 0 && !flush(c, &failure, &ours)) {
+            c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
+            end(c, failure);
+            break;
+        }
+        if ((events & UV_READABLE) || status < 0) {
+            receive(c);
+        }
+        break;
+    case CONN_IDLE:
+    case CONN_DEAD:
+    case CONN_CLOSING:
+        break;
+    }
+}
+
+struct ip conn_local(const struct conn *c)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    struct ip ip = {.family = 0};
+    if (c->fd >= 0 && getsockname(c->fd, (struct sockaddr *)&ss, &len) == 0) {
+        (void)ip_from_sockaddr(&ip, (const struct sockaddr *)&ss);
+    }
+    return ip;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct conn *c = handle->data;
+    if (--c->handles > 0) {
+        return;
+    }
+    buf_deinit(&c->in);
+    buf_deinit(&c->out);
+    c->on_event(c->owner, CONN_CLOSED);
+}
+
+void conn_close(struct conn *c)
+{
+    assert(c->state != CONN_IDLE && c->state != CONN_CLOSING);
+    if (c->tls.session) {
+        if (c->state == CONN_TLS) {
+            tls_bye(&c->tls);
+        }
+        tls_close(&c->tls);
+    }
+    set_state(c, CONN_CLOSING);
+    uv_close((uv_handle_t *)&c->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&c->deferred, on_handle_closed);
+    if (c->fd >= 0) {
+        uv_close((uv_handle_t *)&c->poll, on_handle_closed);
+        close(c->fd);
+        c->fd = -1;
+    }
+}

@@ -1,0 +1,75 @@
+/* conn.h: one byte channel to a server: a non-blocking socket, plain at first, inside TLS when told. The only
+ * door from the wire upwards; it knows no protocol.
+ *
+ * Everything that happens is told by on_event, always from the event loop, never from inside a call of the
+ * owner's. After CONN_ENDED nothing but conn_close() makes sense; CONN_CLOSED comes once, last, and from then
+ * on the memory belongs to the owner again. */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "probe/base/buf.h"
+#include "probe/net/tls.h"
+
+enum conn_event {
+    CONN_OPENED,    /* connected */
+    CONN_BYTES,     /* `in` has grown */
+    CONN_SECURED,   /* the TLS handshake is complete */
+    CONN_ENDED,     /* `failure` or `ours` says why; `in` may still hold bytes that came before */
+    CONN_TIMED_OUT, /* the wait set by conn_wait() is over */
+    CONN_CLOSED
+};
+
+enum conn_state { CONN_IDLE, CONN_CONNECTING, CONN_PLAIN, CONN_HANDSHAKE, CONN_TLS, CONN_DEAD, CONN_CLOSING };
+
+/* A failure of this machine, which says nothing of the server. */
+enum conn_ours { CONN_OURS_NONE, CONN_OURS_RESOURCES };
+
+struct conn {
+    enum conn_state state;
+    uv_loop_t *loop;
+    uv_poll_t poll;
+    uv_timer_t timer;    /* the current wait */
+    uv_timer_t deferred; /* an end found inside a call of the owner's */
+    int fd;
+    int handles; /* that libuv still knows */
+    int events;  /* polled for */
+    struct buf in, out;
+    struct tls tls;
+    size_t raw_bytes, app_bytes; /* received */
+    bool after_starttls, hello_sent, tls_seen, tls_refused;
+    struct failure failure;
+    enum conn_ours ours;
+    void (*on_event)(void *owner, enum conn_event event);
+    void *owner;
+    char said[128]; /* what came instead of TLS */
+    size_t said_len;
+};
+
+void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),
+               void *owner);
+
+/* Connects. CONN_OPENED or CONN_ENDED follows; the owner sets the limit with conn_wait(). */
+void conn_open(struct conn *c, const struct ip *ip, uint16_t port);
+
+/* Restarts the one deadline: CONN_TIMED_OUT after `ms`. */
+void conn_wait(struct conn *c, unsigned ms);
+
+/* Sends, or queues what the socket does not take now. */
+void conn_send(struct conn *c, const void *data, size_t len);
+
+/* Starts TLS. `after_starttls`: anything that arrives before our first TLS byte is plain text behind the
+ * STARTTLS reply (RFC 9051 section 6.2.1) and ends the connection. Queued bytes must have been sent. */
+void conn_secure(struct conn *c, const struct tls_env *env, const char *server_name, bool alpn,
+                 bool after_starttls);
+
+/* The local address in use; family 0 where there is none. */
+struct ip conn_local(const struct conn *c);
+
+/* Ends the connection whatever its state; CONN_CLOSED follows, once it was opened. */
+void conn_close(struct conn *c);
+
+#endif

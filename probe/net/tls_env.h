@@ -1,0 +1,15 @@
+/* tls_env.h: what tls.c and cert.c share of the environment; for the net room only. */
+#ifndef NET_TLS_ENV_H
+#define NET_TLS_ENV_H
+
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+struct tls_env {
+    gnutls_certificate_credentials_t credentials; /* stays empty: chains are checked against `trust` alone */
+    gnutls_priority_t priority;
+    gnutls_x509_trust_list_t trust;
+    size_t roots;
+};
+
+#endif

@@ -1,0 +1,278 @@
+#include "probe/probe.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "probe/attempt.h"
+#include "probe/report/judge.h"
+
+enum probe_state {
+#define PROBE_STATES(X) X(RESOLVING) X(RUNNING) X(DONE)
+#define X(name) PROBE_##name,
+    PROBE_STATES(X)
+#undef X
+};
+
+struct probe {
+    enum probe_state state;
+    const struct probe_env *env;
+    const struct probe_request *request;
+    struct report *report;
+    struct dns_lookup *lookup;
+    struct attempt_plan plan;
+    struct attempt attempts[REPORT_PORTS];
+    size_t running; /* attempts not yet done */
+    uv_timer_t timer;
+    uint64_t started; /* ns */
+    bool all_blocked, cancelled;
+    void (*on_done)(void *owner, enum probe_outcome outcome);
+    void *owner;
+};
+
+static void set_state(struct probe *p, enum probe_state state)
+{
+    p->state = state;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct probe *p = handle->data;
+    struct report *r = p->report;
+    enum probe_outcome outcome = PROBE_REPORTED;
+    bool ours = r->arena.failed;
+
+    for (size_t i = 0; i < r->port_count; i++) {
+        ours |= p->attempts[i].ours;
+    }
+    if (p->cancelled) {
+        outcome = PROBE_CANCELLED;
+    } else if (ours) {
+        outcome = PROBE_OVERLOADED;
+    } else if (p->all_blocked) {
+        outcome = PROBE_BLOCKED;
+    } else if (!judge(r)) {
+        outcome = PROBE_OVERLOADED;
+    }
+    p->on_done(p->owner, outcome);
+    free(p);
+}
+
+static void finish(struct probe *p)
+{
+    if (p->state == PROBE_DONE) {
+        return;
+    }
+    set_state(p, PROBE_DONE);
+    p->report->duration_ms = (double)(uv_hrtime() - p->started) / 1e6;
+    if (p->lookup) {
+        dns_cancel(&p->lookup);
+    }
+    uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+}
+
+static void on_attempt_done(void *owner)
+{
+    struct probe *p = owner;
+    if (--p->running == 0) {
+        finish(p);
+    }
+}
+
+static void fail_all(struct probe *p, struct failure failure)
+{
+    p->report->dns.error = failure;
+    for (size_t i = 0; i < p->report->port_count; i++) {
+        port_fail(&p->report->ports[i], failure);
+    }
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct probe *p = timer->data;
+    p->report->deadline_exceeded = true;
+    if (p->state == PROBE_RESOLVING) {
+        fail_all(p, (struct failure){.code = ERROR_DEADLINE_EXCEEDED, .phase = PHASE_DNS});
+        finish(p);
+        return;
+    }
+    for (size_t i = 0; i < p->report->port_count; i++) {
+        attempt_abort(&p->attempts[i], ERROR_DEADLINE_EXCEEDED);
+    }
+}
+
+/* Whether this machine has a route to the address: asks the kernel, sends nothing. */
+static bool has_route(const struct ip *ip)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = ip_to_sockaddr(ip, 9, &ss);
+    int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool routed = fd >= 0 && connect(fd, (const struct sockaddr *)&ss, len) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return routed;
+}
+
+/* The answer lists IPv6 first; without an IPv6 route IPv4 goes first. Each family keeps the answer's order.
+ */
+static void order_candidates(struct attempt_plan *plan)
+{
+    struct candidate ordered[LIMIT_ADDRESSES];
+    size_t n = 0;
+    for (size_t i = 0; i < plan->candidate_count; i++) {
+        if (plan->candidates[i].ip.family == 6 && plan->candidates[i].permitted) {
+            if (has_route(&plan->candidates[i].ip)) {
+                return;
+            }
+            break;
+        }
+    }
+    for (int family = 4; family <= 6; family += 2) {
+        for (size_t i = 0; i < plan->candidate_count; i++) {
+            if (plan->candidates[i].ip.family == family) {
+                ordered[n++] = plan->candidates[i];
+            }
+        }
+    }
+    memcpy(plan->candidates, ordered, n * sizeof ordered[0]);
+}
+
+/* Asks the policy about each address and starts the attempts on both ports at the same time. */
+static void connect_to(struct probe *p, const struct ip *ips, size_t count)
+{
+    struct report *r = p->report;
+    const struct probe_env *env = p->env;
+    size_t permitted = 0;
+
+    for (size_t i = 0; i < count && i < LIMIT_ADDRESSES; i++) {
+        bool ok = env->permit(env->permit_context, &ips[i]);
+        p->plan.candidates[i] = (struct candidate){ips[i], ok};
+        permitted += ok;
+    }
+    p->plan.candidate_count = count < LIMIT_ADDRESSES ? count : LIMIT_ADDRESSES;
+    r->dns.truncated |= count > LIMIT_ADDRESSES;
+    if (permitted == 0) {
+        p->all_blocked = true;
+        finish(p);
+        return;
+    }
+    order_candidates(&p->plan);
+    for (size_t i = 0; i < p->plan.candidate_count; i++) {
+        if (p->plan.candidates[i].permitted) {
+            r->dns.addresses[r->dns.address_count++] = p->plan.candidates[i].ip;
+        }
+    }
+    set_state(p, PROBE_RUNNING);
+    p->running = r->port_count;
+    for (size_t i = 0; i < r->port_count; i++) {
+        attempt_start(&p->attempts[i], &p->plan, &r->ports[i], on_attempt_done, p);
+    }
+}
+
+static void on_answer(void *owner, const struct dns_answer *answer)
+{
+    struct probe *p = owner;
+    struct dns_facts *dns = &p->report->dns;
+    p->lookup = NULL;
+    dns->duration_ms = (double)(uv_hrtime() - p->started) / 1e6;
+    dns->truncated = answer->truncated;
+    if (answer->canonical_name[0]) {
+        dns->canonical_name =
+            arena_text(&p->report->arena, answer->canonical_name, strlen(answer->canonical_name));
+    }
+    if (answer->failure.code != ERROR_NONE) {
+        fail_all(p, answer->failure);
+        finish(p);
+        return;
+    }
+    connect_to(p, answer->addresses, answer->count);
+}
+
+/* RFC 6761 section 6.3: localhost and names under it never reach the DNS. */
+static bool is_localhost(const char *host)
+{
+    static const char suffix[] = ".localhost";
+    size_t n = strlen(host), m = sizeof suffix - 1;
+    return strcmp(host, suffix + 1) == 0 || (n > m && strcmp(host + n - m, suffix) == 0);
+}
+
+static void on_start(uv_timer_t *timer)
+{
+    struct probe *p = timer->data;
+    const struct probe_request *q = p->request;
+    struct ip local[2] = {{.family = 6}, {.family = 4, .bytes = {127, 0, 0, 1}}};
+    local[0].bytes[15] = 1;
+
+    uv_timer_start(&p->timer, on_deadline, q->timeout_ms, 0);
+    if (q->address.family != 0) {
+        connect_to(p, &q->address, 1);
+    } else if (q->host_ip.family != 0) {
+        connect_to(p, &q->host_ip, 1);
+    } else if (is_localhost(q->host)) {
+        connect_to(p, local, 2);
+    } else {
+        p->lookup = dns_lookup(p->env->dns, q->host, on_answer, p);
+        if (!p->lookup) {
+            p->report->arena.failed = true;
+            finish(p);
+        }
+    }
+}
+
+static void add_port(struct report *r, uint16_t number, bool tls_port)
+{
+    struct port_report *port = &r->ports[r->port_count++];
+    port->number = number;
+    port->tls_port = tls_port;
+    port->timings = (struct timings){TIME_NONE, TIME_NONE, TIME_NONE, TIME_NONE, 0};
+}
+
+struct probe *probe_start(const struct probe_env *env, const struct probe_request *request,
+                          struct report *report, int64_t now,
+                          void (*on_done)(void *owner, enum probe_outcome outcome), void *owner)
+{
+    struct probe *p = calloc(1, sizeof *p);
+    if (!p) {
+        return NULL;
+    }
+    p->env = env;
+    p->request = request;
+    p->report = report;
+    p->on_done = on_done;
+    p->owner = owner;
+    p->started = uv_hrtime();
+    p->plan =
+        (struct attempt_plan){.env = env, .host = request->host, .host_ip = request->host_ip, .now = now};
+    p->plan.arena = &report->arena;
+
+    report->host = request->host;
+    report->host_unicode = request->host_unicode[0] ? request->host_unicode : NULL;
+    report->host_is_ip = request->host_ip.family != 0;
+    report->tested_at = now;
+    if (request->imap) {
+        add_port(report, env->settings.imap_port, false);
+    }
+    if (request->imaps) {
+        add_port(report, env->settings.imaps_port, true);
+    }
+    set_state(p, PROBE_RESOLVING);
+    uv_timer_init(env->loop, &p->timer);
+    p->timer.data = p;
+    uv_timer_start(&p->timer, on_start, 0, 0);
+    return p;
+}
+
+void probe_cancel(struct probe *p)
+{
+    p->cancelled = true;
+    if (p->state == PROBE_RESOLVING) {
+        finish(p);
+    } else if (p->state == PROBE_RUNNING) {
+        for (size_t i = 0; i < p->report->port_count; i++) {
+            attempt_abort(&p->attempts[i], ERROR_DEADLINE_EXCEEDED);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+/* probe.h: the front door: one host under test, from its name to a judged report. Runs on one event loop;
+ * thousands at a time. It knows no HTTP and no JSON, writes no log, and fetches nothing but DNS and the two
+ * IMAP dialogues. */
+#ifndef PROBE_PROBE_H
+#define PROBE_PROBE_H
+
+#include <uv.h>
+
+#include "probe/net/dns.h"
+#include "probe/net/tls.h"
+#include "probe/report/report.h"
+#include "probe/request.h"
+
+struct probe_settings {
+    uint16_t imap_port, imaps_port;
+    unsigned connect_timeout_ms, io_timeout_ms;
+};
+
+/* What all probes of a loop share. */
+struct probe_env {
+    uv_loop_t *loop;
+    struct dns *dns;
+    const struct tls_env *tls;
+    struct probe_settings settings;
+
+    /* Asked once for each address before anything connects to it. */
+    bool (*permit)(const void *context, const struct ip *ip);
+    const void *permit_context;
+};
+
+enum probe_outcome {
+    PROBE_REPORTED,   /* the report is complete and judged */
+    PROBE_BLOCKED,    /* every address of the host is forbidden; nothing was connected to */
+    PROBE_OVERLOADED, /* this machine ran out of memory, descriptors or ports: nothing is known of the host */
+    PROBE_CANCELLED
+};
+
+struct probe;
+
+/* Tests the host of the request and fills the report, which is lent until on_done. `now`: seconds since 1970.
+ * on_done comes once, never from inside this call; the handle is void then. NULL: out of memory. */
+struct probe *probe_start(const struct probe_env *env, const struct probe_request *request,
+                          struct report *report, int64_t now,
+                          void (*on_done)(void *owner, enum probe_outcome outcome), void *owner);
+
+/* Gives up: on_done follows with PROBE_CANCELLED. */
+void probe_cancel(struct probe *probe);
+
+#endif

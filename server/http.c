@@ -1,0 +1,525 @@
+#include "server/http.h"
+
+#include <ctype.h>
+#include <microhttpd.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/openapi.h"
+#include "api/report_json.h"
+#include "api/route.h"
+#include "server/admission.h"
+#include "server/job.h"
+#include "server/keys.h"
+#include "server/log.h"
+#include "server/pool.h"
+
+/* Room for a request line and headers that are a little over our own bounds, so that the refusal is ours. */
+#define CONNECTION_MEMORY (24u * 1024u)
+#define IDLE_TIMEOUT_S 15u
+#define RETRY_AFTER_S 5u
+#define ID_SIZE 65
+
+struct http {
+    struct http_env env;
+    size_t count;
+    struct MHD_Daemon **daemons;
+    int *sockets;         /* -1 until quiesced: given back by the library */
+    atomic_size_t active; /* requests between their first line and the end of their answer */
+};
+
+/* One HTTP request; lives until the library has done with it. */
+struct request {
+    struct http *http;
+    struct MHD_Connection *connection;
+    char *uri;      /* raw: path, "?" and query as sent */
+    size_t uri_len; /* of the whole request line */
+    const char *method;
+    bool seen; /* the headers have been looked at */
+    size_t body_bytes;
+    struct job *job; /* ours but between pool_submit() and on_job_done() */
+    struct timespec started;
+    unsigned status;
+    const char *problem; /* code, NULL: none */
+    char id[ID_SIZE];
+};
+
+static double ms_between(const struct timespec *a, const struct timespec *b)
+{
+    return (double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) / 1e6;
+}
+
+/* A caller's id is kept where it cannot do harm in a header or a log. */
+static bool sane_id(const char *id)
+{
+    size_t n = id ? strlen(id) : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!isalnum((unsigned char)id[i]) && !strchr("-_.:", id[i])) {
+            return false;
+        }
+    }
+    return n > 0 && n < ID_SIZE;
+}
+
+static void set_id(struct request *r)
+{
+    const char *given = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "X-Request-Id");
+    unsigned char random[12] = {0};
+    if (sane_id(given)) {
+        snprintf(r->id, sizeof r->id, "%s", given);
+        return;
+    }
+    if (getrandom(random, sizeof random, GRND_NONBLOCK) < 0) {
+        memcpy(random, &r->started, sizeof random); /* unique enough; only so early after boot */
+    }
+    for (size_t i = 0; i < sizeof random; i++) {
+        snprintf(r->id + 2 * i, 3, "%02x", random[i]);
+    }
+}
+
+static void header(struct MHD_Response *response, const char *name, const char *value)
+{
+    /* Values are ours or checked; without memory the answer goes without the header. */
+    (void)MHD_add_response_header(response, name, value);
+}
+
+/* Queues an answer and gives the response up. `body` is malloc'd and taken over; NULL: no memory was left. */
+static enum MHD_Result respond(struct request *r, unsigned status, struct MHD_Response *response,
+                               const char *type)
+{
+    if (!response) {
+        return MHD_NO; /* closes the connection: there is no memory to say why */
+    }
+    r->status = status;
+    header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    header(response, "X-Request-Id", r->id);
+    header(response, "X-Content-Type-Options", "nosniff");
+    header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (admission_stopping(r->http->env.admission)) {
+        header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+    enum MHD_Result result = MHD_queue_response(r->connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static struct MHD_Response *take(char *body)
+{
+    struct MHD_Response *response =
+        body ? MHD_create_response_from_buffer_with_free_callback(strlen(body), body, free) : NULL;
+    if (body && !response) {
+        free(body);
+    }
+    return response;
+}
+
+static struct MHD_Response *lend(const void *body, size_t len)
+{
+    return MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
+}
+
+static enum MHD_Result refuse(struct request *r, const struct problem *problem)
+{
+    struct MHD_Response *response = take(problem_json(problem, r->id));
+    char seconds[16];
+    r->problem = problem_name(problem->code);
+    if (response && problem->retry_after_s > 0) {
+        snprintf(seconds, sizeof seconds, "%u", problem->retry_after_s);
+        header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (response && problem->allow) {
+        header(response, MHD_HTTP_HEADER_ALLOW, problem->allow);
+    }
+    if (response && problem->code == PROBLEM_UNAUTHORIZED) {
+        header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    }
+    return respond(r, problem_status(problem->code), response, PROBLEM_MEDIA_TYPE);
+}
+
+static void stopping_problem(struct problem *problem)
+{
+    problem_set(problem, PROBLEM_SHUTTING_DOWN, "This instance is being stopped. Ask again in some seconds.");
+    problem->retry_after_s = RETRY_AFTER_S;
+}
+
+static void overloaded_problem(struct problem *problem)
+{
+    problem_set(
+        problem, PROBLEM_OVERLOADED,
+        "This service has as many tests under way as it can bear. Nothing was found out about the host; ask "
+        "again in some seconds.");
+    problem->retry_after_s = RETRY_AFTER_S;
+}
+
+static enum MHD_Result answer_report(struct request *r)
+{
+    struct job *job = r->job;
+    struct MHD_Response *response = take(job->body);
+    char timing[64];
+    job->body = NULL;
+    if (response) {
+        snprintf(timing, sizeof timing, "dns;dur=%.1f, test;dur=%.1f", job->dns_ms, job->test_ms);
+        header(response, "Server-Timing", timing);
+    }
+    return respond(r, MHD_HTTP_OK, response, "application/json");
+}
+
+/* From a worker's thread: queues the answer of a suspended request and lets the library go on with it. */
+static void on_job_done(struct job *job)
+{
+    struct request *r = job->owner;
+    struct MHD_Connection *connection = r->connection;
+    struct admission *admission = r->http->env.admission;
+    struct problem problem;
+    enum MHD_Result ok;
+
+    switch (job->result) {
+    case JOB_REPORTED:
+        ok = answer_report(r);
+        break;
+    case JOB_BLOCKED:
+        problem_set(
+            &problem, PROBLEM_TARGET_NOT_ALLOWED,
+            "This service does not connect to the addresses of this host: they are private, reserved or "
+            "excluded by its operator. Name a host with a public address.");
+        ok = refuse(r, &problem);
+        break;
+    case JOB_CANCELLED:
+        stopping_problem(&problem);
+        ok = refuse(r, &problem);
+        break;
+    case JOB_OVERLOADED:
+    default:
+        overloaded_problem(&problem);
+        ok = refuse(r, &problem);
+        break;
+    }
+    if (ok != MHD_YES) {
+        r->status = 0;
+    }
+    MHD_resume_connection(connection); /* the request may be gone from here on */
+    admission_leave(admission);
+}
+
+static enum MHD_Result start_test(struct request *r, const char *query)
+{
+    const struct http_env *env = &r->http->env;
+    struct problem problem;
+    struct query q;
+
+    if (!query_parse(query, strlen(query), &env->limits, &q, &problem)) {
+        return refuse(r, &problem);
+    }
+    switch (admission_enter(env->admission)) {
+    case ADMISSION_STOPPING:
+        stopping_problem(&problem);
+        return refuse(r, &problem);
+    case ADMISSION_FULL:
+        overloaded_problem(&problem);
+        return refuse(r, &problem);
+    case ADMISSION_OK:
+        break;
+    }
+    r->job = job_create(&q, on_job_done, r);
+    if (!r->job) {
+        admission_leave(env->admission);
+        overloaded_problem(&problem);
+        return refuse(r, &problem);
+    }
+    MHD_suspend_connection(r->connection); /* before the worker could resume it */
+    pool_submit(env->pool, r->job);
+    return MHD_YES;
+}
+
+static enum MHD_Result answer_ready(struct request *r)
+{
+    static const char ready[] = "{\"status\":\"ready\"}";
+    struct problem problem;
+    if (admission_stopping(r->http->env.admission)) {
+        stopping_problem(&problem);
+        return refuse(r, &problem);
+    }
+    if (admission_full(r->http->env.admission)) {
+        overloaded_problem(&problem);
+        return refuse(r, &problem);
+    }
+    return respond(r, MHD_HTTP_OK, lend(ready, sizeof ready - 1), "application/json");
+}
+
+static enum MHD_Result dispatch(struct request *r)
+{
+    static const char alive[] = "{\"status\":\"ok\"}";
+    const struct keys *keys = r->http->env.keys;
+    struct problem problem;
+    enum route route = ROUTE_HEALTHZ;
+    char *query = strchr(r->uri, '?');
+
+    if (query) {
+        *query++ = '\0';
+    }
+    if (!route_find(r->method, r->uri, &route, &problem)) {
+        return refuse(r, &problem);
+    }
+    bool open = route == ROUTE_HEALTHZ || route == ROUTE_READYZ || route == ROUTE_OPENAPI;
+    if (keys && !open &&
+        !keys_accept(keys, MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"))) {
+        problem_set(&problem, PROBLEM_UNAUTHORIZED,
+                    "This service asks for an API key: send the header \"Authorization: Bearer KEY\".");
+        return refuse(r, &problem);
+    }
+    switch (route) {
+    case ROUTE_IMAP_TEST:
+        return start_test(r, query ? query : "");
+    case ROUTE_CAPABILITIES:
+        return respond(r, MHD_HTTP_OK, take(capabilities_json()), "application/json");
+    case ROUTE_HEALTHZ:
+        return respond(r, MHD_HTTP_OK, lend(alive, sizeof alive - 1), "application/json");
+    case ROUTE_READYZ:
+        return answer_ready(r);
+    case ROUTE_OPENAPI:
+        return respond(r, MHD_HTTP_OK, lend(openapi_yaml, openapi_yaml_len), "application/yaml");
+    case ROUTE_COUNT:
+        break;
+    }
+    return MHD_NO;
+}
+
+struct header_facts {
+    size_t bytes;
+    unsigned hosts, lengths;
+    bool chunked, too_large_body;
+};
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len,
+                                 const char *value, size_t value_len)
+{
+    struct header_facts *f = cls;
+    (void)kind;
+    f->bytes += key_len + value_len + 4;
+    if (strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0) {
+        f->hosts++;
+    } else if (strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
+        f->chunked = true;
+    } else if (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        f->lengths++;
+        f->too_large_body |= value && strtoull(value, NULL, 10) > LIMIT_REQUEST_BODY_BYTES;
+    }
+    return MHD_YES;
+}
+
+/* What the library lets through but nobody should answer. False: *problem says why. */
+static bool headers_fit(const struct request *r, struct problem *problem)
+{
+    struct header_facts f = {.bytes = 0};
+    (void)MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, on_header, &f);
+    if (r->uri_len > LIMIT_REQUEST_LINE_BYTES) {
+        problem_set(problem, PROBLEM_URI_TOO_LONG, "The request line is over %u bytes. Shorten the query.",
+                    LIMIT_REQUEST_LINE_BYTES);
+    } else if (f.bytes > LIMIT_REQUEST_HEADER_BYTES) {
+        problem_set(problem, PROBLEM_HEADERS_TOO_LARGE,
+                    "The headers are over %u bytes. Send fewer or shorter ones.", LIMIT_REQUEST_HEADER_BYTES);
+    } else if (f.hosts > 1) {
+        problem_set(problem, PROBLEM_BAD_REQUEST, "The request has %u Host headers. Send one.", f.hosts);
+    } else if (f.lengths > 1 || (f.lengths > 0 && f.chunked)) {
+        problem_set(
+            problem, PROBLEM_BAD_REQUEST,
+            "The length of the body is given twice. Send either one Content-Length or Transfer-Encoding.");
+    } else if (f.too_large_body) {
+        problem_set(problem, PROBLEM_BODY_TOO_LARGE, "The body is over %u bytes; this resource needs none.",
+                    LIMIT_REQUEST_BODY_BYTES);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **context)
+{
+    struct request *r = *context;
+    struct problem problem;
+    (void)cls;
+    (void)url;
+    (void)upload;
+    if (!r || r->job) {
+        return MHD_NO; /* no memory for the request, or for the answer to it */
+    }
+    if (!r->seen) {
+        r->seen = true;
+        r->connection = connection;
+        r->method = method;
+        r->uri_len += strlen(method) + strlen(version) + 4;
+        set_id(r);
+        return headers_fit(r, &problem) ? MHD_YES : refuse(r, &problem);
+    }
+    if (*upload_size > 0) {
+        /* No resource takes a body; a short one is read and forgotten, so that the connection can go on. */
+        r->body_bytes += *upload_size;
+        *upload_size = 0;
+        return r->body_bytes <= LIMIT_REQUEST_BODY_BYTES ? MHD_YES : MHD_NO;
+    }
+    return dispatch(r);
+}
+
+/* Called with the raw request target, before anything is taken apart. */
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    struct request *r = calloc(1, sizeof *r);
+    const char *authority = strncasecmp(uri, "http://", 7) == 0 ? strchr(uri + 7, '/') : NULL;
+    if (!r) {
+        return NULL;
+    }
+    r->http = cls;
+    r->connection = connection;
+    r->uri_len = strlen(uri);
+    r->uri =
+        strdup(authority ? authority : uri); /* RFC 9112 section 3.2.2: the absolute form names the same */
+    clock_gettime(CLOCK_MONOTONIC, &r->started);
+    if (!r->uri) {
+        free(r);
+        return NULL;
+    }
+    atomic_fetch_add(&r->http->active, 1);
+    return r;
+}
+
+static void log_request(const struct request *r, enum MHD_RequestTerminationCode how)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    char client[IP_TEXT_SIZE] = "";
+    struct timespec now;
+    struct ip ip;
+    bool sent = how == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (info && ip_from_sockaddr(&ip, info->client_addr)) {
+        ip_format(&ip, client);
+    }
+    struct log_field fields[] = {
+        log_text("id", r->id),
+        log_text("client", client),
+        log_text("method", r->method ? r->method : ""),
+        log_text("path", r->uri),
+        log_int("status", (int64_t)r->status),
+        log_text("host", r->job ? r->job->query.probe.host : NULL),
+        log_text("verdict", r->job && r->status == MHD_HTTP_OK ? verdict_name(r->job->verdict) : NULL),
+        log_text("problem", r->problem),
+        log_text("aborted", sent ? NULL : "client"),
+        log_ms("duration_ms", ms_between(&r->started, &now)),
+    };
+    log_event(LOG_LEVEL_INFO, "request", fields, sizeof fields / sizeof fields[0]);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode how)
+{
+    struct request *r = *context;
+    (void)cls;
+    (void)connection;
+    *context = NULL;
+    if (!r) {
+        return;
+    }
+    if (r->seen) {
+        log_request(r, how);
+    }
+    job_free(&r->job);
+    free(r->uri);
+    atomic_fetch_sub(&r->http->active, 1);
+    free(r);
+}
+
+/* Percent-decoding is ours: the library would cut at %00. */
+static size_t on_unescape(void *cls, struct MHD_Connection *connection, char *s)
+{
+    (void)cls;
+    (void)connection;
+    return strlen(s);
+}
+
+static void on_library_log(void *cls, const char *format, va_list args)
+{
+    char line[512];
+    (void)cls;
+    vsnprintf(line, sizeof line, format, args);
+    struct log_field field = log_text("message", line);
+    log_event(LOG_LEVEL_DEBUG, "http_library", &field, 1);
+}
+
+struct http *http_create(const struct http_env *env, const int *sockets, size_t count, unsigned connections,
+                         char *why, size_t why_size)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (http) {
+        http->env = *env;
+        http->daemons = calloc(count, sizeof(struct MHD_Daemon *));
+        http->sockets = calloc(count, sizeof(int));
+    }
+    if (!http || !http->daemons || !http->sockets) {
+        snprintf(why, why_size, "out of memory");
+        http_free(&http);
+        return NULL;
+    }
+    for (; http->count < count; http->count++) {
+        http->sockets[http->count] = -1;
+        http->daemons[http->count] = MHD_start_daemon(
+            MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+            on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
+            sockets[http->count], MHD_OPTION_URI_LOG_CALLBACK, on_uri, http, MHD_OPTION_NOTIFY_COMPLETED,
+            on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_STRICT_FOR_CLIENT,
+            1, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
+        if (!http->daemons[http->count]) {
+            snprintf(why, why_size, "the HTTP server cannot be started");
+            http_free(&http);
+            return NULL;
+        }
+    }
+    return http;
+}
+
+void http_quiesce(struct http *http)
+{
+    for (size_t i = 0; i < http->count; i++) {
+        http->sockets[i] = MHD_quiesce_daemon(http->daemons[i]);
+    }
+}
+
+bool http_drain(struct http *http, unsigned ms)
+{
+    static const struct timespec step = {0, 5000000};
+    for (unsigned waited = 0; atomic_load(&http->active) > 0; waited += 5) {
+        if (waited >= ms) {
+            return false;
+        }
+        nanosleep(&step, NULL);
+    }
+    return true;
+}
+
+void http_free(struct http **http)
+{
+    struct http *h = *http;
+    *http = NULL;
+    if (!h) {
+        return;
+    }
+    for (size_t i = 0; i < h->count; i++) {
+        MHD_stop_daemon(h->daemons[i]);
+        if (h->sockets[i] >= 0) {
+            close(h->sockets[i]);
+        }
+    }
+    free(h->daemons);
+    free(h->sockets);
+    free(h);
+}

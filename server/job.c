@@ -1,0 +1,26 @@
+#include "server/job.h"
+
+#include <stdlib.h>
+
+struct job *job_create(const struct query *query, void (*on_done)(struct job *job), void *owner)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (job) {
+        job->query = *query;
+        job->on_done = on_done;
+        job->owner = owner;
+        report_init(&job->report);
+    }
+    return job;
+}
+
+void job_free(struct job **job)
+{
+    struct job *j = *job;
+    *job = NULL;
+    if (j) {
+        report_deinit(&j->report);
+        free(j->body);
+        free(j);
+    }
+}

@@ -1,0 +1,70 @@
+#include "server/listen.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "probe/base/ip.h"
+#include "server/config.h"
+
+#define BACKLOG 4096
+
+int listen_open(const char *endpoint, char *why, size_t why_size)
+{
+    struct ip ip;
+    struct sockaddr_storage ss;
+    int port = 0, one = 1;
+
+    if (!config_endpoint(endpoint, &ip, &port)) {
+        snprintf(why, why_size, "%s is not an address with a port", endpoint);
+        return -1;
+    }
+    socklen_t len = ip_to_sockaddr(&ip, (uint16_t)port, &ss);
+    int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        (ip.family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
+        bind(fd, (const struct sockaddr *)&ss, len) < 0 || listen(fd, BACKLOG) < 0) {
+        snprintf(why, why_size, "cannot listen on %s: %s", endpoint, strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+void listen_name(int fd, char *buf, size_t size)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    struct ip ip;
+    char text[IP_TEXT_SIZE];
+
+    buf[0] = '\0';
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
+        ip_from_sockaddr(&ip, (const struct sockaddr *)&ss)) {
+        unsigned port = ntohs(ss.ss_family == AF_INET ? ((const struct sockaddr_in *)&ss)->sin_port
+                                                      : ((const struct sockaddr_in6 *)&ss)->sin6_port);
+        snprintf(buf, size, ip.family == 6 ? "[%s]:%u" : "%s:%u", ip_format(&ip, text), port);
+    }
+}
+
+size_t listen_raise_descriptors(void)
+{
+    struct rlimit limit = {0, 0};
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return 1024;
+    }
+    if (limit.rlim_cur < limit.rlim_max) {
+        rlim_t soft = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+            limit.rlim_cur = soft;
+        }
+    }
+    return limit.rlim_cur == RLIM_INFINITY ? 1u << 20 : (size_t)limit.rlim_cur;
+}

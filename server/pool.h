@@ -1,0 +1,21 @@
+/* pool.h: the workers together: spreads jobs over them, stops them. */
+#ifndef SERVER_POOL_H
+#define SERVER_POOL_H
+
+#include "server/worker.h"
+
+struct pool;
+
+/* Starts `count` workers; `env` must outlive the pool. NULL with a sentence in `why`. */
+struct pool *pool_create(size_t count, const struct worker_env *env, char *why, size_t why_size);
+
+/* Hands the job to the least loaded worker. Any thread. */
+void pool_submit(struct pool *pool, struct job *job);
+
+/* Cuts all jobs short, also those submitted later. */
+void pool_cancel(struct pool *pool);
+
+/* Waits for the jobs that are left, ends the threads, frees. */
+void pool_free(struct pool **pool);
+
+#endif

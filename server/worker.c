@@ -1,0 +1,220 @@
+#include "server/worker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "api/report_json.h"
+#include "server/job.h"
+
+struct worker {
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_async_t wake;
+    struct probe_env probe_env;
+    struct job *running;
+    bool cancelling; /* the thread's own copy */
+
+    atomic_size_t load;
+    pthread_mutex_t lock; /* guards what follows */
+    struct job *inbox, **inbox_end;
+    bool stop, cancel;
+};
+
+static void link_job(struct worker *w, struct job *job)
+{
+    job->next = w->running;
+    job->link = &w->running;
+    if (job->next) {
+        job->next->link = &job->next;
+    }
+    w->running = job;
+}
+
+static void unlink_job(struct job *job)
+{
+    *job->link = job->next;
+    if (job->next) {
+        job->next->link = job->link;
+    }
+}
+
+static void hand_back(struct worker *w, struct job *job, enum job_result result)
+{
+    job->result = result;
+    report_deinit(&job->report);
+    atomic_fetch_sub(&w->load, 1);
+    job->on_done(job);
+}
+
+static void close_if_idle(struct worker *w);
+
+static void on_probe_done(void *owner, enum probe_outcome outcome)
+{
+    static const enum job_result results[] = {
+        [PROBE_REPORTED] = JOB_REPORTED,
+        [PROBE_BLOCKED] = JOB_BLOCKED,
+        [PROBE_OVERLOADED] = JOB_OVERLOADED,
+        [PROBE_CANCELLED] = JOB_CANCELLED,
+    };
+    struct job *job = owner;
+    struct worker *w = job->worker;
+    enum job_result result = results[outcome];
+
+    unlink_job(job);
+    if (outcome == PROBE_REPORTED) {
+        job->verdict = job->report.verdict;
+        job->dns_ms = job->report.dns.duration_ms;
+        job->test_ms = job->report.duration_ms;
+        job->body = report_json(&job->report);
+        if (!job->body) {
+            result = JOB_OVERLOADED;
+        }
+    }
+    hand_back(w, job, result);
+    close_if_idle(w);
+}
+
+static void start_job(struct worker *w, struct job *job)
+{
+    job->worker = w;
+    if (w->cancelling) {
+        hand_back(w, job, JOB_CANCELLED);
+        return;
+    }
+    job->probe = probe_start(&w->probe_env, &job->query.probe, &job->report, time(NULL), on_probe_done, job);
+    if (!job->probe) {
+        hand_back(w, job, JOB_OVERLOADED);
+        return;
+    }
+    link_job(w, job);
+}
+
+static void close_if_idle(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool idle = w->stop && !w->inbox && !w->running;
+    pthread_mutex_unlock(&w->lock);
+    if (idle && !uv_is_closing((uv_handle_t *)&w->wake)) {
+        uv_close((uv_handle_t *)&w->wake, NULL);
+        dns_free(&w->probe_env.dns);
+    }
+}
+
+/* Several wake-ups may arrive as one: the whole inbox is taken each time. */
+static void on_wake(uv_async_t *wake)
+{
+    struct worker *w = wake->data;
+
+    pthread_mutex_lock(&w->lock);
+    struct job *job = w->inbox;
+    w->inbox = NULL;
+    w->inbox_end = &w->inbox;
+    bool cancel = w->cancel && !w->cancelling;
+    w->cancelling = w->cancel;
+    pthread_mutex_unlock(&w->lock);
+
+    while (job) {
+        struct job *next = job->next;
+        start_job(w, job);
+        job = next;
+    }
+    for (job = cancel ? w->running : NULL; job; job = job->next) {
+        probe_cancel(job->probe);
+    }
+    close_if_idle(w);
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static void free_parts(struct worker *w)
+{
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&w->loop);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+struct worker *worker_create(const struct worker_env *env, char *why, size_t why_size)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w || uv_loop_init(&w->loop) != 0) {
+        snprintf(why, why_size, "an event loop cannot be set up");
+        free(w);
+        return NULL;
+    }
+    pthread_mutex_init(&w->lock, NULL);
+    w->inbox_end = &w->inbox;
+    w->probe_env = (struct probe_env){.loop = &w->loop, .tls = env->tls, .settings = env->settings};
+    w->probe_env.permit = env->permit;
+    w->probe_env.permit_context = env->permit_context;
+    w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
+    if (!w->probe_env.dns) {
+        free_parts(w);
+        return NULL;
+    }
+    if (uv_async_init(&w->loop, &w->wake, on_wake) != 0) {
+        snprintf(why, why_size, "an event loop cannot be set up");
+        dns_free(&w->probe_env.dns);
+        free_parts(w);
+        return NULL;
+    }
+    w->wake.data = w;
+    int r = pthread_create(&w->thread, NULL, run, w);
+    if (r != 0) {
+        snprintf(why, why_size, "a thread cannot be started");
+        uv_close((uv_handle_t *)&w->wake, NULL);
+        dns_free(&w->probe_env.dns);
+        free_parts(w);
+        return NULL;
+    }
+    return w;
+}
+
+void worker_post(struct worker *w, struct job *job)
+{
+    atomic_fetch_add(&w->load, 1);
+    job->next = NULL;
+    pthread_mutex_lock(&w->lock);
+    *w->inbox_end = job;
+    w->inbox_end = &job->next;
+    /* Sent under the lock, so that the loop cannot close the handle in between. */
+    uv_async_send(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+size_t worker_load(struct worker *w)
+{
+    return atomic_load(&w->load);
+}
+
+void worker_cancel(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->cancel = true;
+    uv_async_send(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_free(struct worker **worker)
+{
+    struct worker *w = *worker;
+    *worker = NULL;
+    if (!w) {
+        return;
+    }
+    pthread_mutex_lock(&w->lock);
+    w->stop = true;
+    uv_async_send(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    uv_loop_close(&w->loop);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}

@@ -1,0 +1,39 @@
+/* worker.h: a thread with its own event loop and resolver that runs thousands of tests at a time. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "probe/probe.h"
+
+struct job;
+struct worker;
+
+/* What all workers share; constant while they run. */
+struct worker_env {
+    const struct tls_env *tls;
+    struct probe_settings settings;
+    bool (*permit)(const void *context, const struct ip *ip);
+    const void *permit_context;
+    const char *dns_servers; /* as dns_create() takes them */
+    unsigned dns_timeout_ms;
+};
+
+/* Starts the thread. NULL with a sentence in `why`. */
+struct worker *worker_create(const struct worker_env *env, char *why, size_t why_size);
+
+/* Hands a job over; its on_done comes from the worker's thread. The only call that any thread may make while
+ * jobs are still handed over, besides worker_load(). */
+void worker_post(struct worker *worker, struct job *job);
+
+/* Jobs handed over and not yet done. */
+size_t worker_load(struct worker *worker);
+
+/* Cuts all jobs short: each is done with JOB_CANCELLED, those posted later as well. */
+void worker_cancel(struct worker *worker);
+
+/* Ends the thread once its jobs are done, waits for it, and frees. */
+void worker_free(struct worker **worker);
+
+#endif

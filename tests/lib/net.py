@@ -1,0 +1,48 @@
+"""Loopback addresses and ports that no other test of this machine uses, and a few limits of the process."""
+import itertools
+import random
+import resource
+import socket
+
+_random = random.SystemRandom()
+_second, _third = _random.randint(16, 250), _random.randint(0, 255)
+_counter = itertools.count(1)
+
+
+def fresh_address():
+    """An address of 127.0.0.0/8 that this process has not handed out before.
+
+    Never 127.0.0.1: connections come from there, and servers such as Dovecot treat a peer that has their own
+    address as trusted.
+    """
+    number = next(_counter)
+    return "127.%d.%d.%d" % (_second, (_third + number // 250) % 256, number % 250 + 1)
+
+
+def fresh_port():
+    """A port below the ephemeral range that is free on every address of this machine."""
+    for _ in range(200):
+        port = _random.randint(15000, 31999)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        return port
+    raise RuntimeError("no free port between 15000 and 32000")
+
+
+def fresh_ports(count):
+    ports = set()
+    while len(ports) < count:
+        ports.add(fresh_port())
+    return sorted(ports)
+
+
+def raise_descriptor_limit(wanted):
+    """Makes room for `wanted` descriptors in this process and its children, or says why that cannot be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise RuntimeError("%d descriptors are needed, the hard limit is %d (ulimit -Hn)" % (wanted, hard))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

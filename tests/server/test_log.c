@@ -1,0 +1,162 @@
+/* The log on its way out: whole lines, and a reader that does not read. Standard error is a pipe here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/log.h"
+
+#define OUTPUT_BYTES ((size_t)4 * 1024 * 1024)
+
+static int saved_stderr;
+static int reader;
+
+/* Standard error becomes one end of a pipe or of a socket pair; `reader` is the other one. */
+static void redirect(bool socket)
+{
+    int ends[2];
+    assert_int_equal(socket ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends) : pipe(ends), 0);
+    saved_stderr = dup(STDERR_FILENO);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    reader = ends[0];
+    assert_int_equal(fcntl(reader, F_SETFL, O_NONBLOCK), 0);
+}
+
+static void restore(void)
+{
+    assert_true(dup2(saved_stderr, STDERR_FILENO) >= 0);
+    close(saved_stderr);
+    close(reader);
+}
+
+/* All that has been written so far, to be freed. */
+static char *drain(void)
+{
+    char *text = malloc(OUTPUT_BYTES);
+    assert_non_null(text);
+    size_t len = 0;
+    ssize_t n;
+    while (len < OUTPUT_BYTES - 1 && (n = read(reader, text + len, OUTPUT_BYTES - 1 - len)) > 0) {
+        len += (size_t)n;
+    }
+    text[len] = '\0';
+    return text;
+}
+
+static void test_levels(void **state)
+{
+    (void)state;
+    redirect(false);
+    log_open(LOG_FORMAT_TEXT, LOG_LEVEL_WARN);
+    bool wants = log_wants(LOG_LEVEL_WARN) && !log_wants(LOG_LEVEL_INFO);
+    log_event(LOG_LEVEL_INFO, "hidden", NULL, 0);
+    log_event(LOG_LEVEL_ERROR, "shown", NULL, 0);
+    char *text = drain();
+    restore();
+    assert_true(wants);
+    assert_null(strstr(text, "hidden"));
+    assert_non_null(strstr(text, " error shown\n"));
+    free(text);
+}
+
+#define WRITERS 4
+#define LINES 50
+
+static void *on_writer(void *arg)
+{
+    struct log_field field = log_text("who", arg);
+    for (int i = 0; i < LINES; i++) {
+        log_event(LOG_LEVEL_INFO, "line", &field, 1);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    redirect(false);
+    log_open(LOG_FORMAT_JSON, LOG_LEVEL_INFO);
+    pthread_t threads[WRITERS];
+    static char who[] = "w";
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_create(&threads[i], NULL, on_writer, who);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    char *text = drain();
+    restore();
+    size_t lines = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1, lines++) {
+        assert_true(line[0] == '{' && end[-1] == '}');
+        assert_ptr_equal(memchr(line + 1, '{', (size_t)(end - line) - 1), NULL);
+    }
+    assert_int_equal(lines, WRITERS * LINES);
+    free(text);
+}
+
+/* Thousands of lines nobody reads: logging returns soon, no line is torn, and the loss is told afterwards. */
+static void check_reader_that_sleeps(bool socket)
+{
+    redirect(socket);
+    log_open(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+    char value[150];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    struct log_field field = log_text("v", value);
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int i = 0; i < 5000; i++) {
+        log_event(LOG_LEVEL_INFO, "line", &field, 1);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    char *first = drain();
+    log_event(LOG_LEVEL_INFO, "awake", NULL, 0);
+    char *second = drain();
+    restore();
+    assert_true(end.tv_sec - start.tv_sec < 10);
+    size_t whole = 0;
+    for (char *line = first, *stop; (stop = strchr(line, '\n')) != NULL; line = stop + 1, whole++) {
+        assert_int_equal(stop - line, strlen("2026-11-23T18:29:00Z info  line v=") + 149);
+    }
+    assert_in_range(whole, 10, 4999);
+    const char *told = strstr(second, "log_lines_dropped lines=");
+    assert_non_null(told);
+    assert_int_equal(strtoul(told + strlen("log_lines_dropped lines="), NULL, 10), 5000 - whole);
+    assert_non_null(strstr(second, " info  awake\n"));
+    free(first);
+    free(second);
+}
+
+static void test_pipe_that_is_full(void **state)
+{
+    (void)state;
+    check_reader_that_sleeps(false);
+}
+
+static void test_socket_that_is_full(void **state)
+{
+    (void)state;
+    check_reader_that_sleeps(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_pipe_that_is_full),
+        cmocka_unit_test(test_socket_that_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
