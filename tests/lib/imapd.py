@@ -22,6 +22,10 @@ class Ended(Exception):
     """The script cannot go on: the peer left, or said something that was not expected."""
 
 
+def _remember_name(sock, name, _context):
+    sock.asked_name = name
+
+
 class Connection:
     """One accepted connection: its script's view of it, and the record of what came."""
 
@@ -71,15 +75,14 @@ class Connection:
         return line
 
     def secure(self, context):
-        def remember_name(_sock, name, _context):
-            self.sni = name
-
-        context.sni_callback = remember_name
+        # One function for all connections, as several may use the context at a time.
+        context.sni_callback = _remember_name
         try:
             self.socket = context.wrap_socket(self.socket, server_side=True)
         except (OSError, ssl.SSLError) as error:
             raise Ended("handshake: %r" % error) from error
         self.handshakes += 1
+        self.sni = getattr(self.socket, "asked_name", None)
         self.alpn = self.socket.selected_alpn_protocol()
 
     def drain(self):

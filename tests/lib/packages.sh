@@ -43,13 +43,22 @@ packages_ensure() {
     env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends "${missing[@]}"
 }
 
-# configure_and_build PRESET [TARGET]: builds a preset of CMakePresets.json, with Ninja where it is there.
+# Where CMakePresets.json puts the build of a preset.
+build_dir() {
+    case $1 in
+    release) echo build ;;
+    release-tests) echo build/release ;;
+    *) echo "build/$1" ;;
+    esac
+}
+
+# configure_and_build PRESET [TARGET]: builds a preset, with Ninja where it is there.
 configure_and_build() {
-    local preset=$1 dir=build/$1
-    [ "$preset" = release ] && dir=build
+    local dir
+    dir=$(build_dir "$1")
     if [ ! -f "$dir/CMakeCache.txt" ] && [ -z "${CMAKE_GENERATOR:-}" ] && command -v ninja >/dev/null; then
         local -x CMAKE_GENERATOR=Ninja
     fi
-    cmake --preset "$preset"
+    cmake --preset "$1"
     cmake --build "$dir" --parallel "$(nproc)" ${2:+--target "$2"}
 }

@@ -169,8 +169,7 @@ class Service:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError("the program did not end after SIGTERM:\n" + self.log()) from None
-        self._reader.join(5)
-        self.process.stderr.close()
+        self._end_log()
         if SANITIZER_REPORT.search(self.log()):
             raise AssertionError("a sanitizer complained:\n" + self.log())
         if status != 0:
@@ -180,8 +179,12 @@ class Service:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._end_log()
+
+    def _end_log(self):
+        """Closing a stream that a thread still reads would wait for ever, should a child hold the other end."""
         self._reader.join(5)
-        if not self.process.stderr.closed:
+        if not self._reader.is_alive():
             self.process.stderr.close()
 
     # HTTP
