@@ -1,6 +1,5 @@
 #include "server/http.h"
 
-#include <ctype.h>
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -8,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include "api/report_json.h"
 #include "api/route.h"
 #include "server/admission.h"
+#include "server/http_rules.h"
 #include "server/job.h"
 #include "server/keys.h"
 #include "server/log.h"
@@ -24,8 +23,6 @@
 /* Room for a request line and headers that are a little over our own bounds, so that the refusal is ours. */
 #define CONNECTION_MEMORY (24u * 1024u)
 #define IDLE_TIMEOUT_S 15u
-#define RETRY_AFTER_S 5u
-#define ID_SIZE 65
 
 struct http {
     struct http_env env;
@@ -48,40 +45,12 @@ struct request {
     struct timespec started;
     unsigned status;
     const char *problem; /* code, NULL: none */
-    char id[ID_SIZE];
+    char id[HTTP_ID_SIZE];
 };
 
 static double ms_between(const struct timespec *a, const struct timespec *b)
 {
     return (double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) / 1e6;
-}
-
-/* A caller's id is kept where it cannot do harm in a header or a log. */
-static bool sane_id(const char *id)
-{
-    size_t n = id ? strlen(id) : 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!isalnum((unsigned char)id[i]) && !strchr("-_.:", id[i])) {
-            return false;
-        }
-    }
-    return n > 0 && n < ID_SIZE;
-}
-
-static void set_id(struct request *r)
-{
-    const char *given = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "X-Request-Id");
-    unsigned char random[12] = {0};
-    if (sane_id(given)) {
-        snprintf(r->id, sizeof r->id, "%s", given);
-        return;
-    }
-    if (getrandom(random, sizeof random, GRND_NONBLOCK) < 0) {
-        memcpy(random, &r->started, sizeof random); /* unique enough; only so early after boot */
-    }
-    for (size_t i = 0; i < sizeof random; i++) {
-        snprintf(r->id + 2 * i, 3, "%02x", random[i]);
-    }
 }
 
 static void header(struct MHD_Response *response, const char *name, const char *value)
@@ -143,21 +112,6 @@ static enum MHD_Result refuse(struct request *r, const struct problem *problem)
     return respond(r, problem_status(problem->code), response, PROBLEM_MEDIA_TYPE);
 }
 
-static void stopping_problem(struct problem *problem)
-{
-    problem_set(problem, PROBLEM_SHUTTING_DOWN, "This instance is being stopped. Ask again in some seconds.");
-    problem->retry_after_s = RETRY_AFTER_S;
-}
-
-static void overloaded_problem(struct problem *problem)
-{
-    problem_set(
-        problem, PROBLEM_OVERLOADED,
-        "This service has as many tests under way as it can bear. Nothing was found out about the host; ask "
-        "again in some seconds.");
-    problem->retry_after_s = RETRY_AFTER_S;
-}
-
 static enum MHD_Result answer_report(struct request *r)
 {
     struct job *job = r->job;
@@ -192,12 +146,12 @@ static void on_job_done(struct job *job)
         ok = refuse(r, &problem);
         break;
     case JOB_CANCELLED:
-        stopping_problem(&problem);
+        http_rules_stopping(&problem);
         ok = refuse(r, &problem);
         break;
     case JOB_OVERLOADED:
     default:
-        overloaded_problem(&problem);
+        http_rules_overloaded(&problem);
         ok = refuse(r, &problem);
         break;
     }
@@ -219,10 +173,10 @@ static enum MHD_Result start_test(struct request *r, const char *query)
     }
     switch (admission_enter(env->admission)) {
     case ADMISSION_STOPPING:
-        stopping_problem(&problem);
+        http_rules_stopping(&problem);
         return refuse(r, &problem);
     case ADMISSION_FULL:
-        overloaded_problem(&problem);
+        http_rules_overloaded(&problem);
         return refuse(r, &problem);
     case ADMISSION_OK:
         break;
@@ -230,7 +184,7 @@ static enum MHD_Result start_test(struct request *r, const char *query)
     r->job = job_create(&q, on_job_done, r);
     if (!r->job) {
         admission_leave(env->admission);
-        overloaded_problem(&problem);
+        http_rules_overloaded(&problem);
         return refuse(r, &problem);
     }
     MHD_suspend_connection(r->connection); /* before the worker could resume it */
@@ -243,11 +197,11 @@ static enum MHD_Result answer_ready(struct request *r)
     static const char ready[] = "{\"status\":\"ready\"}";
     struct problem problem;
     if (admission_stopping(r->http->env.admission)) {
-        stopping_problem(&problem);
+        http_rules_stopping(&problem);
         return refuse(r, &problem);
     }
     if (admission_full(r->http->env.admission)) {
-        overloaded_problem(&problem);
+        http_rules_overloaded(&problem);
         return refuse(r, &problem);
     }
     return respond(r, MHD_HTTP_OK, lend(ready, sizeof ready - 1), "application/json");
@@ -291,53 +245,20 @@ static enum MHD_Result dispatch(struct request *r)
     return MHD_NO;
 }
 
-struct header_facts {
-    size_t bytes;
-    unsigned hosts, lengths;
-    bool chunked, too_large_body;
-};
-
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key, size_t key_len,
                                  const char *value, size_t value_len)
 {
-    struct header_facts *f = cls;
     (void)kind;
-    f->bytes += key_len + value_len + 4;
-    if (strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0) {
-        f->hosts++;
-    } else if (strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
-        f->chunked = true;
-    } else if (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
-        f->lengths++;
-        f->too_large_body |= value && strtoull(value, NULL, 10) > LIMIT_REQUEST_BODY_BYTES;
-    }
+    http_rules_header(cls, (struct text){key, key_len}, (struct text){value, value_len});
     return MHD_YES;
 }
 
 /* What the library lets through but nobody should answer. False: *problem says why. */
 static bool headers_fit(const struct request *r, struct problem *problem)
 {
-    struct header_facts f = {.bytes = 0};
-    (void)MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, on_header, &f);
-    if (r->uri_len > LIMIT_REQUEST_LINE_BYTES) {
-        problem_set(problem, PROBLEM_URI_TOO_LONG, "The request line is over %u bytes. Shorten the query.",
-                    LIMIT_REQUEST_LINE_BYTES);
-    } else if (f.bytes > LIMIT_REQUEST_HEADER_BYTES) {
-        problem_set(problem, PROBLEM_HEADERS_TOO_LARGE,
-                    "The headers are over %u bytes. Send fewer or shorter ones.", LIMIT_REQUEST_HEADER_BYTES);
-    } else if (f.hosts > 1) {
-        problem_set(problem, PROBLEM_BAD_REQUEST, "The request has %u Host headers. Send one.", f.hosts);
-    } else if (f.lengths > 1 || (f.lengths > 0 && f.chunked)) {
-        problem_set(
-            problem, PROBLEM_BAD_REQUEST,
-            "The length of the body is given twice. Send either one Content-Length or Transfer-Encoding.");
-    } else if (f.too_large_body) {
-        problem_set(problem, PROBLEM_BODY_TOO_LARGE, "The body is over %u bytes; this resource needs none.",
-                    LIMIT_REQUEST_BODY_BYTES);
-    } else {
-        return true;
-    }
-    return false;
+    struct http_headers headers = {.bytes = 0};
+    (void)MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, on_header, &headers);
+    return http_rules_check(&headers, r->uri_len, problem);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -357,7 +278,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         r->connection = connection;
         r->method = method;
         r->uri_len += strlen(method) + strlen(version) + 4;
-        set_id(r);
+        http_rules_id(r->id, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"));
         return headers_fit(r, &problem) ? MHD_YES : refuse(r, &problem);
     }
     if (*upload_size > 0) {

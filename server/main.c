@@ -240,9 +240,13 @@ static int serve(struct service *s)
 
     log_open(s->config.log_format, s->config.log_level);
     warn_without_effect(&s->config);
-    if (!build(s, why) || !listen_all(s, why)) {
+    if (!build(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_USAGE;
+    }
+    if (!listen_all(s, why)) {
+        fprintf(stderr, "imap-testd: %s\n", why);
+        return EXIT_FAILURE;
     }
     while (sigwait(&signals, &received) != 0) {
     }

@@ -1,14 +1,10 @@
-#include "probe/imap/imap.h"
+#include "probe/imap/record.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "probe/base/limits.h"
-
-/* As much of a server's words as a report can ever show: LIMIT_TEXT_CHARS of four octets. */
-#define TEXT_BYTES (LIMIT_TEXT_CHARS * 4)
-#define EXAMPLE_BYTES 200u
 
 /* All that this program ever says. Bytes matter: one space, none at the end (RFC 9051 section 2.2.1). */
 static const char *const commands[] = {
@@ -54,46 +50,9 @@ static void set_state(struct imap *imap, enum imap_state state)
     imap->tag[0] = '\0';
 }
 
-static void cut(struct imap *imap, enum cut what)
-{
-    imap->port->truncated |= 1u << what;
-}
-
-/* A failed copy shows in arena.failed, which on_reply() looks at. */
-static struct text keep(struct imap *imap, struct text text, enum cut what)
-{
-    if (text.len > TEXT_BYTES) {
-        text.len = TEXT_BYTES;
-        cut(imap, what);
-    }
-    return arena_text(imap->arena, text.data, text.len);
-}
-
-static struct resp_text keep_resp_text(struct imap *imap, const struct resp_text *from, enum cut what)
-{
-    /* A capability list is kept word by word instead. */
-    bool list = text_is(from->code, "CAPABILITY");
-    return (struct resp_text){
-        .code = keep(imap, from->code, what),
-        .argument = list ? (struct text){0} : keep(imap, from->argument, what),
-        .text = keep(imap, from->text, what),
-    };
-}
-
-static void note(struct imap *imap, enum deviation deviation, struct text line)
-{
-    struct dialogue *dialogue = &imap->port->dialogue;
-    if (dialogue->deviations & 1u << deviation) {
-        return;
-    }
-    dialogue->deviations |= 1u << deviation;
-    size_t len = line.len < EXAMPLE_BYTES ? line.len : EXAMPLE_BYTES;
-    dialogue->deviation_example[deviation] = arena_text(imap->arena, line.data, len);
-}
-
 static void record_error(struct imap *imap, enum error_code code, struct text said)
 {
-    struct text words = said.len > 0 ? keep(imap, said, CUT_TEXT) : (struct text){0};
+    struct text words = said.len > 0 ? imap_keep(imap, said, CUT_TEXT) : (struct text){0};
     port_fail(imap->port, (struct failure){.code = code, .phase = phases[imap->state], .said = words});
 }
 
@@ -146,83 +105,6 @@ static enum proto_verdict identify_or_leave(struct imap *imap, unsigned tls_phas
     return command(imap, offered ? IMAP_ID : IMAP_LOGOUT, out);
 }
 
-static void take_list(struct imap *imap, enum caps_phase phase, struct text list, struct text line)
-{
-    struct caps *caps = &imap->port->caps;
-    const struct caps_list *known = &caps->phase[phase];
-    /* In a later list of the same answer a word known already need not be one that stands there twice. */
-    bool first_list = known->count == 0;
-    bool odd = false, repeated = false, empty = true;
-    struct text word;
-    while (imap_next_word(&list, &word, &odd)) {
-        size_t before = known->count;
-        if (!caps_add(caps, imap->arena, phase, word)) {
-            return;
-        }
-        repeated |= first_list && known->count == before && !caps->truncated;
-        empty = false;
-    }
-    if (odd || empty) {
-        note(imap, DEVIATION_CAPS_SYNTAX, line);
-    }
-    if (repeated) {
-        note(imap, DEVIATION_CAPS_DUPLICATE, line);
-    }
-    if (caps->truncated) {
-        cut(imap, CUT_CAPABILITIES);
-    }
-}
-
-static void take_code(struct imap *imap, enum caps_phase phase, const struct imap_response *response)
-{
-    if (text_is(response->text.code, "CAPABILITY")) {
-        take_list(imap, phase, response->text.argument, response->line);
-    }
-}
-
-/* Untagged lists count where a CAPABILITY command awaits its answer; elsewhere nobody asked, and before the
- * handshake nobody may be believed (RFC 9051 section 6.2.1). */
-static void take_untagged_list(struct imap *imap, const struct imap_response *response)
-{
-    if (imap->state != IMAP_CAPABILITY && imap->state != IMAP_CAPABILITY_TLS) {
-        return;
-    }
-    if (++imap->lists > 1) {
-        note(imap, DEVIATION_CAPS_LISTS, response->line);
-    }
-    take_list(imap, imap->state == IMAP_CAPABILITY ? CAPS_COMMAND : CAPS_STARTTLS, response->rest,
-              response->line);
-}
-
-static void take_id(struct imap *imap, const struct imap_response *response)
-{
-    struct server_id *id = &imap->port->dialogue.server_id;
-    if (imap->state != IMAP_ID || id->answered) {
-        return;
-    }
-    bool bounded = false;
-    if (imap_parse_id(response->rest, imap->arena, id, &bounded) == ID_MALFORMED) {
-        note(imap, DEVIATION_UNPARSED_LINE, response->line);
-    }
-    if (bounded) {
-        cut(imap, CUT_SERVER_ID);
-    }
-}
-
-/* What has no place before authentication (RFC 9051 section 11.3); other untagged data is passed over. */
-static void take_other(struct imap *imap, const struct imap_response *response)
-{
-    static const char *const mailbox_data[] = {
-        "FETCH", "LIST", "EXISTS", "FLAGS",  "RECENT",  "EXPUNGE",
-        "LSUB",  "SORT", "SEARCH", "STATUS", "ESEARCH", "VANISHED",
-    };
-    for (size_t i = 0; i < sizeof mailbox_data / sizeof *mailbox_data; i++) {
-        if (text_is(response->word, mailbox_data[i])) {
-            note(imap, DEVIATION_UNEXPECTED_DATA, response->line);
-        }
-    }
-}
-
 /* greeting = "*" SP (resp-cond-auth / resp-cond-bye) CRLF (RFC 9051 section 9) */
 static enum greeting_status greeting_of(const struct imap_response *response)
 {
@@ -246,11 +128,11 @@ static enum proto_verdict take_greeting(struct imap *imap, const struct imap_res
 {
     struct dialogue *dialogue = &imap->port->dialogue;
     dialogue->greeting = greeting_of(response);
-    dialogue->greeting_text = keep_resp_text(imap, &response->text, CUT_GREETING);
+    dialogue->greeting_text = imap_keep_resp_text(imap, &response->text, CUT_GREETING);
     if (dialogue->greeting == GREETING_BYE) {
         return fail(imap, ERROR_SERVER_BYE, response->text.text);
     }
-    take_code(imap, CAPS_GREETING, response);
+    imap_take_code(imap, CAPS_GREETING, response);
     return command(imap, IMAP_CAPABILITY, out);
 }
 
@@ -261,7 +143,7 @@ static enum proto_verdict take_bye(struct imap *imap, const struct imap_response
         return PROTO_MORE;
     }
     imap->port->dialogue.bye = true;
-    imap->port->dialogue.bye_text = keep_resp_text(imap, &response->text, CUT_TEXT);
+    imap->port->dialogue.bye_text = imap_keep_resp_text(imap, &response->text, CUT_TEXT);
     return fail(imap, ERROR_SERVER_BYE, response->text.text);
 }
 
@@ -282,9 +164,9 @@ static enum proto_verdict after_capability(struct imap *imap, const struct imap_
 {
     bool first = imap->state == IMAP_CAPABILITY;
     if (response->status == STATUS_OK) {
-        take_code(imap, first ? CAPS_COMMAND : CAPS_STARTTLS, response);
+        imap_take_code(imap, first ? CAPS_COMMAND : CAPS_STARTTLS, response);
         if (imap->lists == 0) {
-            note(imap, DEVIATION_NO_UNTAGGED_CAPS, response->line);
+            imap_note(imap, DEVIATION_NO_UNTAGGED_CAPS, response->line);
         }
     }
     if (!first) {
@@ -304,7 +186,7 @@ static enum proto_verdict take_tagged(struct imap *imap, const struct imap_respo
     struct text own = text_of(imap->tag);
     if (response->tag.len != own.len || memcmp(response->tag.data, own.data, own.len) != 0) {
         bool answer = response->status != STATUS_NONE;
-        note(imap, answer ? DEVIATION_FOREIGN_TAG : DEVIATION_UNPARSED_LINE, response->line);
+        imap_note(imap, answer ? DEVIATION_FOREIGN_TAG : DEVIATION_UNPARSED_LINE, response->line);
         return PROTO_MORE;
     }
     if (response->status == STATUS_NONE && imap->state != IMAP_LOGOUT) {
@@ -318,7 +200,7 @@ static enum proto_verdict take_tagged(struct imap *imap, const struct imap_respo
     };
     struct reply *reply = awaited_reply(imap);
     assert(reply);
-    *reply = (struct reply){replies[response->status], keep_resp_text(imap, &response->text, CUT_TEXT)};
+    *reply = (struct reply){replies[response->status], imap_keep_resp_text(imap, &response->text, CUT_TEXT)};
     switch (imap->state) {
     case IMAP_CAPABILITY:
     case IMAP_CAPABILITY_TLS:
@@ -340,20 +222,20 @@ static enum proto_verdict take(struct imap *imap, const struct imap_response *re
         return fail(imap, ERROR_NOT_IMAP, response->line);
     }
     if (response->bare_lf) {
-        note(imap, DEVIATION_BARE_LF, response->line);
+        imap_note(imap, DEVIATION_BARE_LF, response->line);
     }
     if (response->nul) {
-        note(imap, DEVIATION_NUL, response->line);
+        imap_note(imap, DEVIATION_NUL, response->line);
     }
     if (response->open_code) {
-        note(imap, DEVIATION_UNPARSED_LINE, response->line);
+        imap_note(imap, DEVIATION_UNPARSED_LINE, response->line);
     }
     if (imap->state == IMAP_GREETING) {
         return take_greeting(imap, response, out);
     }
     switch (response->kind) {
     case RESPONSE_UNPARSABLE:
-        note(imap, DEVIATION_UNPARSED_LINE, response->line);
+        imap_note(imap, DEVIATION_UNPARSED_LINE, response->line);
         break;
     case RESPONSE_STATUS:
         if (response->status == STATUS_BYE) {
@@ -361,20 +243,20 @@ static enum proto_verdict take(struct imap *imap, const struct imap_response *re
         }
         /* Only the greeting may say PREAUTH; the others are but information (RFC 9051 section 7.1). */
         if (response->status == STATUS_PREAUTH) {
-            note(imap, DEVIATION_UNEXPECTED_DATA, response->line);
+            imap_note(imap, DEVIATION_UNEXPECTED_DATA, response->line);
         }
         break;
     case RESPONSE_CAPABILITY:
-        take_untagged_list(imap, response);
+        imap_take_list(imap, response);
         break;
     case RESPONSE_ID:
-        take_id(imap, response);
+        imap_take_id(imap, response);
         break;
     case RESPONSE_OTHER:
-        take_other(imap, response);
+        imap_take_other(imap, response);
         break;
     case RESPONSE_CONTINUATION:
-        note(imap, DEVIATION_CONTINUATION, response->line);
+        imap_note(imap, DEVIATION_CONTINUATION, response->line);
         break;
     case RESPONSE_TAGGED:
         return take_tagged(imap, response, out);

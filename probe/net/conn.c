@@ -1,4 +1,4 @@
-#include "probe/net/conn.h"
+#include "probe/net/conn_internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -6,17 +6,13 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* One read of the socket; also the most that one turn of the loop takes before others have theirs. */
 #define READ_BYTES 16384
 #define READS_PER_TURN 8
 
-#define TLS_RECORD_ALERT 21
-#define TLS_RECORD_HANDSHAKE 22
-
-static void set_state(struct conn *c, enum conn_state state)
+void conn_set_state(struct conn *c, enum conn_state state)
 {
     c->state = state;
 }
@@ -29,13 +25,13 @@ void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, en
     buf_init(&c->out, LIMIT_LINE_BYTES);
 }
 
-static void end(struct conn *c, struct failure failure)
+void conn_end(struct conn *c, struct failure failure)
 {
     if (c->state == CONN_DEAD || c->state == CONN_CLOSING) {
         return;
     }
     c->failure = failure;
-    set_state(c, CONN_DEAD);
+    conn_set_state(c, CONN_DEAD);
     if (c->fd >= 0) {
         uv_poll_stop(&c->poll);
     }
@@ -43,10 +39,10 @@ static void end(struct conn *c, struct failure failure)
     c->on_event(c->owner, CONN_ENDED);
 }
 
-static void end_ours(struct conn *c)
+void conn_end_ours(struct conn *c)
 {
     c->ours = CONN_OURS_RESOURCES;
-    end(c, (struct failure){.code = ERROR_NONE});
+    conn_end(c, (struct failure){.code = ERROR_NONE});
 }
 
 static void on_deferred(uv_timer_t *timer)
@@ -57,15 +53,15 @@ static void on_deferred(uv_timer_t *timer)
     }
 }
 
-/* As end(), for use inside a call of the owner's: the event comes with the next turn of the loop. */
-static void end_later(struct conn *c, struct failure failure, enum conn_ours ours)
+/* As conn_end(), for use inside a call of the owner's: the event comes with the next turn of the loop. */
+void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
 {
     if (c->state == CONN_DEAD || c->state == CONN_CLOSING) {
         return;
     }
     c->failure = failure;
     c->ours = ours;
-    set_state(c, CONN_DEAD);
+    conn_set_state(c, CONN_DEAD);
     if (c->fd >= 0) {
         uv_poll_stop(&c->poll);
     }
@@ -98,7 +94,7 @@ static struct failure connect_failure(int err)
     return f;
 }
 
-static struct failure read_failure(int err)
+struct failure conn_read_failure(int err)
 {
     struct failure f = {.code = ERROR_CONNECTION_RESET, .raw = strerrorname_np(err)};
     if (err == ETIMEDOUT) {
@@ -113,7 +109,7 @@ static struct failure read_failure(int err)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void want(struct conn *c, int events)
+void conn_want(struct conn *c, int events)
 {
     if (events == c->events) {
         return;
@@ -144,7 +140,7 @@ void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
     int one = 1;
 
     assert(c->state == CONN_IDLE);
-    set_state(c, CONN_CONNECTING);
+    conn_set_state(c, CONN_CONNECTING);
     uv_timer_init(c->loop, &c->timer);
     uv_timer_init(c->loop, &c->deferred);
     c->timer.data = c->deferred.data = c;
@@ -154,26 +150,26 @@ void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
     if (fd < 0) {
         /* A kernel without this address family has no route either. */
         struct failure f = errno == EAFNOSUPPORT ? connect_failure(ENETUNREACH) : connect_failure(errno);
-        end_later(c, f, is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
+        conn_end_later(c, f, is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
         return;
     }
     c->poll.data = c;
     if (uv_poll_init(c->loop, &c->poll, fd) != 0) {
         close(fd);
-        end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
+        conn_end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
         return;
     }
     c->fd = fd;
     c->handles++;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (const struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
-        end_later(c, connect_failure(errno), is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
+        conn_end_later(c, connect_failure(errno), is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
         return;
     }
-    want(c, UV_WRITABLE);
+    conn_want(c, UV_WRITABLE);
 }
 
-static ssize_t raw_read(struct conn *c, void *data, size_t len)
+ssize_t conn_raw_read(struct conn *c, void *data, size_t len)
 {
     if (c->raw_bytes >= LIMIT_RAW_BYTES) {
         errno = EMSGSIZE;
@@ -200,7 +196,7 @@ static bool read_some(struct conn *c, void *data, size_t size, size_t *len, stru
         }
         return step != TLS_STEP_FAILED && step != TLS_STEP_NO_MEMORY;
     }
-    ssize_t n = raw_read(c, data, size);
+    ssize_t n = conn_raw_read(c, data, size);
     if (n > 0) {
         *len = (size_t)n;
         return true;
@@ -211,11 +207,11 @@ static bool read_some(struct conn *c, void *data, size_t size, size_t *len, stru
     *ours = n < 0 && is_ours(errno);
     *failure = n == 0              ? (struct failure){.code = ERROR_CONNECTION_CLOSED, .raw = "EOF"}
                : errno == EMSGSIZE ? (struct failure){.code = ERROR_RESPONSE_TOO_LONG}
-                                   : read_failure(errno);
+                                   : conn_read_failure(errno);
     return false;
 }
 
-static void receive(struct conn *c)
+void conn_receive(struct conn *c)
 {
     enum conn_state before = c->state;
     unsigned char data[READ_BYTES];
@@ -229,21 +225,21 @@ static void receive(struct conn *c)
             return;
         }
         if (alive && c->app_bytes > LIMIT_CONNECTION_BYTES) {
-            end(c, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
+            conn_end(c, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
             return;
         }
         if (!alive) {
             c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
-            end(c, failure);
+            conn_end(c, failure);
             return;
         }
         enum buf_result r = buf_append(&c->in, data, len);
         if (r == BUF_FULL) {
-            end(c, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
+            conn_end(c, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
             return;
         }
         if (r != BUF_OK) {
-            end_ours(c);
+            conn_end_ours(c);
             return;
         }
         c->on_event(c->owner, CONN_BYTES);
@@ -268,7 +264,7 @@ static bool flush(struct conn *c, struct failure *failure, bool *ours)
             ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
             if (n < 0 && errno != EAGAIN && errno != EINTR) {
                 *ours = is_ours(errno);
-                *failure = read_failure(errno);
+                *failure = conn_read_failure(errno);
                 return false;
             }
             len = n > 0 ? (size_t)n : 0;
@@ -278,7 +274,7 @@ static bool flush(struct conn *c, struct failure *failure, bool *ours)
         }
         buf_consume(&c->out, len);
     }
-    want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+    conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
     return true;
 }
 
@@ -290,119 +286,17 @@ void conn_send(struct conn *c, const void *data, size_t len)
         return;
     }
     if (buf_append(&c->out, data, len) != BUF_OK) {
-        end_later(c, failure, CONN_OURS_RESOURCES);
+        conn_end_later(c, failure, CONN_OURS_RESOURCES);
     } else if (!flush(c, &failure, &ours)) {
         /* What the server said before it went away may still be waiting: a later read finds the end as well.
          */
         if (ours) {
-            end_later(c, failure, CONN_OURS_RESOURCES);
+            conn_end_later(c, failure, CONN_OURS_RESOURCES);
         } else {
             buf_consume(&c->out, c->out.len);
-            want(c, UV_READABLE);
+            conn_want(c, UV_READABLE);
         }
     }
-}
-
-/* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
- * "unexpected packet" in plain text. What it is stays in `said`; before our hello is out nothing at all may
- * wait. */
-static ssize_t look_for_tls(struct conn *c)
-{
-    ssize_t n = recv(c->fd, c->said, sizeof c->said, MSG_PEEK);
-    if (n > 0) {
-        c->said_len = (size_t)n;
-        c->tls_seen = c->said[0] == TLS_RECORD_ALERT || c->said[0] == TLS_RECORD_HANDSHAKE;
-        c->tls_refused = !c->tls_seen || !c->hello_sent;
-    }
-    return n;
-}
-
-static ssize_t on_tls_pull(void *owner, void *data, size_t len)
-{
-    struct conn *c = owner;
-    ssize_t n = c->tls_seen ? 1 : look_for_tls(c);
-    if (n > 0 && c->tls_refused) {
-        errno = EBADMSG;
-        return -1;
-    }
-    return n > 0 ? raw_read(c, data, len) : n;
-}
-
-static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
-{
-    struct conn *c = owner;
-    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = (size_t)count};
-    return sendmsg(c->fd, &m, MSG_NOSIGNAL);
-}
-
-static const struct tls_transport transport = {on_tls_pull, on_tls_push};
-
-static void end_refused(struct conn *c)
-{
-    struct failure f = {.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = {c->said, c->said_len}};
-    if (c->after_starttls && !c->hello_sent) {
-        f.code = ERROR_PLAINTEXT_AFTER_STARTTLS;
-    }
-    end(c, f);
-}
-
-static void handshake(struct conn *c)
-{
-    struct failure failure = {.code = ERROR_NONE};
-
-    if (!c->hello_sent) {
-        ssize_t n = look_for_tls(c);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            failure = read_failure(errno);
-            failure.phase = PHASE_TLS;
-            end(c, failure);
-            return;
-        }
-        if (c->tls_refused) {
-            end_refused(c);
-            return;
-        }
-        c->hello_sent = true;
-    }
-    switch (tls_handshake(&c->tls, &failure)) {
-    case TLS_STEP_DONE:
-        set_state(c, CONN_TLS);
-        want(c, UV_READABLE);
-        c->on_event(c->owner, CONN_SECURED);
-        if (c->state == CONN_TLS && tls_pending(&c->tls) > 0) {
-            receive(c); /* decrypted already: the socket would not announce it */
-        }
-        break;
-    case TLS_STEP_READ:
-        want(c, UV_READABLE);
-        break;
-    case TLS_STEP_WRITE:
-        want(c, UV_WRITABLE);
-        break;
-    case TLS_STEP_FAILED:
-        if (c->tls_refused) {
-            end_refused(c);
-        } else {
-            end(c, failure);
-        }
-        break;
-    case TLS_STEP_NO_MEMORY:
-        end_ours(c);
-        break;
-    }
-}
-
-void conn_secure(struct conn *c, const struct tls_env *env, const char *server_name, bool alpn,
-                 bool after_starttls)
-{
-    assert(c->state == CONN_PLAIN && c->out.len == 0);
-    if (!tls_open(&c->tls, env, server_name, alpn, &transport, c)) {
-        end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
-        return;
-    }
-    c->after_starttls = after_starttls;
-    set_state(c, CONN_HANDSHAKE);
-    want(c, UV_READABLE | UV_WRITABLE); /* the first turn sends our hello */
 }
 
 static void connected(struct conn *c)
@@ -414,11 +308,11 @@ static void connected(struct conn *c)
     }
     if (err != 0) {
         c->ours = is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
-        end(c, connect_failure(err));
+        conn_end(c, connect_failure(err));
         return;
     }
-    set_state(c, CONN_PLAIN);
-    want(c, UV_READABLE);
+    conn_set_state(c, CONN_PLAIN);
+    conn_want(c, UV_READABLE);
     c->on_event(c->owner, CONN_OPENED);
 }
 
@@ -428,23 +322,30 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct failure failure = {.code = ERROR_NONE};
     bool ours = false;
 
+    if (status < 0) {
+        c->events = 0; /* libuv has stopped polling; what follows asks anew */
+    }
     switch (c->state) {
     case CONN_CONNECTING:
         connected(c);
         break;
     case CONN_HANDSHAKE:
-        handshake(c);
+        conn_handshake(c);
         break;
     case CONN_PLAIN:
     case CONN_TLS:
         /* An error event is left to the read that follows, which knows what it was. */
         if ((events & UV_WRITABLE) && c->out.len > 0 && !flush(c, &failure, &ours)) {
             c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
-            end(c, failure);
+            conn_end(c, failure);
             break;
         }
         if ((events & UV_READABLE) || status < 0) {
-            receive(c);
+            enum conn_state before = c->state;
+            conn_receive(c);
+            if (c->state == before && c->events == 0) {
+                conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+            }
         }
         break;
     case CONN_IDLE:
@@ -485,7 +386,7 @@ void conn_close(struct conn *c)
         }
         tls_close(&c->tls);
     }
-    set_state(c, CONN_CLOSING);
+    conn_set_state(c, CONN_CLOSING);
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
     uv_close((uv_handle_t *)&c->deferred, on_handle_closed);
     if (c->fd >= 0) {

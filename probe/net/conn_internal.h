@@ -1,0 +1,32 @@
+/* conn_internal.h: what conn.c (socket, reading, writing, closing) and conn_tls.c (handshake) share; for them
+ * only. */
+#ifndef NET_CONN_INTERNAL_H
+#define NET_CONN_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "probe/net/conn.h"
+
+void conn_set_state(struct conn *c, enum conn_state state);
+
+/* Ends the connection and tells the owner at once: from the event loop only. */
+void conn_end(struct conn *c, struct failure failure);
+void conn_end_ours(struct conn *c);
+
+/* As conn_end(), for use inside a call of the owner's: the event comes with the next turn of the loop. */
+void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours);
+
+/* Polls for these events from now on. */
+void conn_want(struct conn *c, int events);
+
+/* recv(2) within the bound on all bytes of a connection (EMSGSIZE). */
+ssize_t conn_raw_read(struct conn *c, void *data, size_t len);
+struct failure conn_read_failure(int err);
+
+/* Reads what is there and hands it to the owner. */
+void conn_receive(struct conn *c);
+
+/* One step of the TLS handshake, whose outcome is told to the owner. */
+void conn_handshake(struct conn *c);
+
+#endif

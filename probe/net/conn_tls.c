@@ -1,0 +1,112 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "probe/net/conn_internal.h"
+
+#define TLS_RECORD_ALERT 21
+#define TLS_RECORD_HANDSHAKE 22
+
+/* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
+ * "unexpected packet" in plain text. What it is stays in `said`; before our hello is out nothing at all may
+ * wait. */
+static ssize_t look_for_tls(struct conn *c)
+{
+    ssize_t n = recv(c->fd, c->said, sizeof c->said, MSG_PEEK);
+    if (n > 0) {
+        c->said_len = (size_t)n;
+        c->tls_seen = c->said[0] == TLS_RECORD_ALERT || c->said[0] == TLS_RECORD_HANDSHAKE;
+        c->tls_refused = !c->tls_seen || !c->hello_sent;
+    }
+    return n;
+}
+
+static ssize_t on_tls_pull(void *owner, void *data, size_t len)
+{
+    struct conn *c = owner;
+    ssize_t n = c->tls_seen ? 1 : look_for_tls(c);
+    if (n > 0 && c->tls_refused) {
+        errno = EBADMSG;
+        return -1;
+    }
+    return n > 0 ? conn_raw_read(c, data, len) : n;
+}
+
+static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
+{
+    struct conn *c = owner;
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = (size_t)count};
+    return sendmsg(c->fd, &m, MSG_NOSIGNAL);
+}
+
+static const struct tls_transport transport = {on_tls_pull, on_tls_push};
+
+static void end_refused(struct conn *c)
+{
+    struct failure f = {.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = {c->said, c->said_len}};
+    if (c->after_starttls && !c->hello_sent) {
+        f.code = ERROR_PLAINTEXT_AFTER_STARTTLS;
+    }
+    conn_end(c, f);
+}
+
+void conn_handshake(struct conn *c)
+{
+    struct failure failure = {.code = ERROR_NONE};
+
+    if (!c->hello_sent) {
+        ssize_t n = look_for_tls(c);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+            failure = conn_read_failure(errno);
+            failure.phase = PHASE_TLS;
+            conn_end(c, failure);
+            return;
+        }
+        if (c->tls_refused) {
+            end_refused(c);
+            return;
+        }
+        c->hello_sent = true;
+    }
+    switch (tls_handshake(&c->tls, &failure)) {
+    case TLS_STEP_DONE:
+        conn_set_state(c, CONN_TLS);
+        conn_want(c, UV_READABLE);
+        c->on_event(c->owner, CONN_SECURED);
+        if (c->state == CONN_TLS && tls_pending(&c->tls) > 0) {
+            conn_receive(c); /* decrypted already: the socket would not announce it */
+        }
+        break;
+    case TLS_STEP_READ:
+        conn_want(c, UV_READABLE);
+        break;
+    case TLS_STEP_WRITE:
+        conn_want(c, UV_WRITABLE);
+        break;
+    case TLS_STEP_FAILED:
+        if (c->tls_refused) {
+            end_refused(c);
+        } else {
+            conn_end(c, failure);
+        }
+        break;
+    case TLS_STEP_NO_MEMORY:
+        conn_end_ours(c);
+        break;
+    }
+}
+
+void conn_secure(struct conn *c, const struct tls_env *env, const char *server_name, bool alpn,
+                 bool after_starttls)
+{
+    assert(c->state == CONN_PLAIN && c->out.len == 0);
+    if (!tls_open(&c->tls, env, server_name, alpn, &transport, c)) {
+        conn_end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
+        return;
+    }
+    c->after_starttls = after_starttls;
+    conn_set_state(c, CONN_HANDSHAKE);
+    conn_want(c, UV_READABLE | UV_WRITABLE); /* the first turn sends our hello */
+}

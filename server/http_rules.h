@@ -1,0 +1,33 @@
+/* http_rules.h: what the HTTP side demands of a request and says of itself, without knowing the HTTP library.
+ */
+#ifndef SERVER_HTTP_RULES_H
+#define SERVER_HTTP_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "api/problem.h"
+#include "probe/base/text.h"
+
+/* What the headers of one request amount to. Starts zeroed. */
+struct http_headers {
+    size_t bytes;
+    unsigned hosts, lengths;
+    bool chunked, body_too_large;
+};
+
+void http_rules_header(struct http_headers *headers, struct text name, struct text value);
+
+/* False: the request is not to be answered but by *problem. `line` is the length of the request line. */
+bool http_rules_check(const struct http_headers *headers, size_t line, struct problem *problem);
+
+#define HTTP_ID_SIZE 65
+
+/* The caller's request id where it can do no harm in a header or a log, else a random one. NULL: none given.
+ */
+void http_rules_id(char id[HTTP_ID_SIZE], const char *given);
+
+void http_rules_stopping(struct problem *problem);
+void http_rules_overloaded(struct problem *problem);
+
+#endif
