@@ -434,7 +434,7 @@ void http_free(struct http **http)
     if (!h) {
         return;
     }
-    for (size_t i = 0; i < h->count; i++) {
+    for (size_t i = 0; h->daemons && h->sockets && i < h->count; i++) {
         MHD_stop_daemon(h->daemons[i]);
         if (h->sockets[i] >= 0) {
             close(h->sockets[i]);

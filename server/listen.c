@@ -15,7 +15,7 @@
 
 int listen_open(const char *endpoint, char *why, size_t why_size)
 {
-    struct ip ip;
+    struct ip ip = {.family = 0};
     struct sockaddr_storage ss;
     int port = 0, one = 1;
 
@@ -39,7 +39,7 @@ int listen_open(const char *endpoint, char *why, size_t why_size)
 
 void listen_name(int fd, char *buf, size_t size)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof ss;
     struct ip ip;
     char text[IP_TEXT_SIZE];

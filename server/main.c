@@ -83,9 +83,8 @@ static bool join_dns_servers(struct service *s, char *why)
         snprintf(why, WHY_SIZE, "out of memory");
         return false;
     }
-    for (size_t i = 0; i < list->count; i++) {
-        strcat(s->dns_servers, i > 0 ? "," : "");
-        strcat(s->dns_servers, list->items[i]);
+    for (size_t i = 0, at = 0; i < list->count; i++) {
+        at += (size_t)snprintf(s->dns_servers + at, size - at, "%s%s", i > 0 ? "," : "", list->items[i]);
     }
     return true;
 }
