@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import warnings
 
 DAY = 86400
 
@@ -143,10 +144,12 @@ class Certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if ciphers:
             context.set_ciphers(ciphers)
-        if minimum:
-            context.minimum_version = minimum
-        if maximum:
-            context.maximum_version = maximum
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is to be played
+            if minimum:
+                context.minimum_version = minimum
+            if maximum:
+                context.maximum_version = maximum
         context.load_cert_chain(self.chain_file(chain), self.key_file)
         return context
 

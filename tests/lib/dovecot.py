@@ -98,13 +98,13 @@ class Dovecot:
 
     def _start(self, settings, environment):
         path = os.path.join(self._dir, "dovecot.conf")
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(self._config(settings, environment))
-        self._process = subprocess.Popen([program(), "-F", "-c", path], stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(self._config(settings, environment))
+            self._process = subprocess.Popen([program(), "-F", "-c", path], stdin=subprocess.DEVNULL,
+                                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             self._await()
-        except Exception:
+        except BaseException:
             self.stop()
             raise
 
