@@ -37,7 +37,7 @@ def leaves():
         "good.test": good.leaf("good.test", "www.good.test", ips=["192.0.2.1"]),
         "rsa.test": good.leaf("rsa.test", key="rsa"),
         "open.test": good.leaf("open.test"),
-        "expired.test": good.leaf("expired.test", start=-90 * DAY, end=-DAY),
+        "expired.test": good.leaf("expired.test", start=-90 * DAY, end=-DAY - 3600),
         "future.test": good.leaf("future.test", start=2 * DAY, end=90 * DAY),
         "soon.test": good.leaf("soon.test", start=-80 * DAY, end=10 * DAY + 3600),
         "short.test": good.leaf("short.test", start=-2 * DAY, end=4 * DAY + 3600),
@@ -239,7 +239,7 @@ class DovecotTest(case.Case):
     def test_days_remaining(self):
         self.assertEqual(self.of("soon.test")["ports"][0]["certificate"]["days_remaining"], 10)
         self.assertEqual(self.of("expired.test")["ports"][0]["certificate"]["days_remaining"], -2,
-                         "rounded down: a day and some seconds ago")
+                         "rounded down: a day and an hour ago")
 
     def test_plaintext_login_is_a_finding_only_where_it_is_allowed(self):
         report = self.of("open.test")
