@@ -2,11 +2,14 @@
 
 #include <stdlib.h>
 
+#include "api/report_json.h"
+
 struct job *job_create(const struct query *query, void (*on_done)(struct job *job), void *owner)
 {
     struct job *job = calloc(1, sizeof *job);
     if (job) {
         job->query = *query;
+        job->render = report_json;
         job->on_done = on_done;
         job->owner = owner;
         report_init(&job->report);

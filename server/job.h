@@ -1,5 +1,5 @@
-/* job.h: one test asked for over HTTP, on its way: query in, body out. It belongs to exactly one room at a
- * time: http, then the pool's worker, then http again. */
+/* job.h: one test asked for, on its way: query in, body out. It belongs to exactly one room at a time: its
+ * creator (http or check), then the pool's worker, then its creator again. */
 #ifndef SERVER_JOB_H
 #define SERVER_JOB_H
 
@@ -20,6 +20,7 @@ struct job {
     struct probe *probe; /* while it runs */
     struct worker *worker;
 
+    char *(*render)(const struct report *report); /* makes the body, in the worker's thread */
     enum job_result result;
     char *body; /* malloc'd; the taker sets it to NULL */
     enum verdict verdict;
@@ -29,7 +30,7 @@ struct job {
     void *owner;
 };
 
-/* NULL: out of memory. */
+/* Renders as JSON unless `render` is changed before it is submitted. NULL: out of memory. */
 struct job *job_create(const struct query *query, void (*on_done)(struct job *job), void *owner);
 void job_free(struct job **job);
 

@@ -9,6 +9,7 @@
 #include "api/json_setup.h"
 #include "probe/net/target.h"
 #include "server/admission.h"
+#include "server/check.h"
 #include "server/config.h"
 #include "server/http.h"
 #include "server/keys.h"
@@ -256,6 +257,22 @@ static int serve(struct service *s)
     return EXIT_SUCCESS;
 }
 
+/* One test, one worker, no listening; signals end the program as they end any other. */
+static int check(struct service *s)
+{
+    char why[WHY_SIZE] = "";
+
+    signal(SIGPIPE, SIG_IGN);
+    log_open(s->config.log_format,
+             s->config.log_level < LOG_LEVEL_WARN ? s->config.log_level : LOG_LEVEL_WARN);
+    s->config.workers = 1;
+    if (!build(s, why)) {
+        fprintf(stderr, "imap-testd: %s\n", why);
+        return EXIT_USAGE;
+    }
+    return (int)check_run(&s->config, s->pool);
+}
+
 int main(int argc, char **argv)
 {
     struct service service = {.http = NULL};
@@ -274,7 +291,7 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
         break;
     case CONFIG_RUN:
-        status = serve(&service);
+        status = service.config.check ? check(&service) : serve(&service);
         break;
     }
     take_down(&service);

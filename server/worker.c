@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "api/report_json.h"
 #include "server/job.h"
 
 struct worker {
@@ -67,7 +66,7 @@ static void on_probe_done(void *owner, enum probe_outcome outcome)
         job->verdict = job->report.verdict;
         job->dns_ms = job->report.dns.duration_ms;
         job->test_ms = job->report.duration_ms;
-        job->body = report_json(&job->report);
+        job->body = job->render(&job->report);
         if (!job->body) {
             result = JOB_OVERLOADED;
         }
