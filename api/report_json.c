@@ -139,6 +139,9 @@ static json_t *truncated(struct json_out *o, const struct port_report *p, unsign
     if (p->certificate.san_total > p->certificate.san_count) {
         cuts |= 1u << CUT_SANS;
     }
+    if (p->certificate.name_cut) {
+        cuts |= 1u << CUT_TEXT;
+    }
     if (p->certificate.chain_sent > p->certificate.chain_count) {
         cuts |= 1u << CUT_CHAIN;
     }

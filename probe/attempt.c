@@ -260,9 +260,17 @@ static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
     a->reopen = true;
     port->alpn_refused = true;
     port->tries[port->try_count - 1].error = *failure;
+    /* The second connection tells everything anew. */
     port->dialogue = (struct dialogue){.greeting = GREETING_NONE};
     port->caps = (struct caps){.truncated = false};
+    port->tls = (struct tls_facts){.completed = false};
+    port->certificate = (struct certificate){.seen = false};
+    port->implicit_tls = port->starttls_supported = false;
+    port->truncated = 0;
+    port->timings.greeting = port->timings.tls_handshake = TIME_NONE;
+    port->timings.slowest_reply = 0;
     begin_dialogue(a);
+    set_state(a, ATTEMPT_CONNECTING);
     conn_close(&a->conn);
     return true;
 }
@@ -295,9 +303,11 @@ static void on_talk_ended(struct attempt *a, enum proto_end why, struct failure 
 {
     enum proto_verdict verdict = a->proto->ended(&a->imap, why);
     if (verdict == PROTO_MORE) {
-        if (!failure.alert && failure.code != ERROR_TLS_HANDSHAKE_FAILED) {
-            failure.phase = a->proto->phase(&a->imap);
+        /* The handshake is over: whatever TLS says now ends the connection, and alert and raw tell how. */
+        if (failure.code == ERROR_TLS_HANDSHAKE_FAILED) {
+            failure.code = ERROR_CONNECTION_CLOSED;
         }
+        failure.phase = a->proto->phase(&a->imap);
         fail(a, failure);
     } else {
         act(a, verdict);

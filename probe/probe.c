@@ -1,10 +1,7 @@
 #include "probe/probe.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "probe/attempt.h"
 #include "probe/report/judge.h"
@@ -103,19 +100,6 @@ static void on_deadline(uv_timer_t *timer)
     }
 }
 
-/* Whether this machine has a route to the address: asks the kernel, sends nothing. */
-static bool has_route(const struct ip *ip)
-{
-    struct sockaddr_storage ss;
-    socklen_t len = ip_to_sockaddr(ip, 9, &ss);
-    int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool routed = fd >= 0 && connect(fd, (const struct sockaddr *)&ss, len) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return routed;
-}
-
 /* The answer lists IPv6 first; without an IPv6 route IPv4 goes first. Each family keeps the answer's order.
  */
 static void order_candidates(struct attempt_plan *plan)
@@ -124,7 +108,7 @@ static void order_candidates(struct attempt_plan *plan)
     size_t n = 0;
     for (size_t i = 0; i < plan->candidate_count; i++) {
         if (plan->candidates[i].ip.family == 6 && plan->candidates[i].permitted) {
-            if (has_route(&plan->candidates[i].ip)) {
+            if (conn_has_route(&plan->candidates[i].ip)) {
                 return;
             }
             break;
@@ -140,6 +124,26 @@ static void order_candidates(struct attempt_plan *plan)
     memcpy(plan->candidates, ordered, n * sizeof ordered[0]);
 }
 
+/* The answer lists IPv6 first: what goes beyond the bound must not take a whole family away. */
+static size_t fit_candidates(struct attempt_plan *plan, const struct ip *ips, size_t count)
+{
+    size_t v6 = 0, n = 0;
+    while (v6 < count && ips[v6].family == 6) {
+        v6++;
+    }
+    size_t v4 = count - v6, half = LIMIT_ADDRESSES / 2;
+    size_t keep4 = v6 <= half ? LIMIT_ADDRESSES - v6 : half;
+    keep4 = v4 < keep4 ? v4 : keep4;
+    size_t keep6 = v6 < LIMIT_ADDRESSES - keep4 ? v6 : LIMIT_ADDRESSES - keep4;
+    for (size_t i = 0; i < keep6; i++) {
+        plan->candidates[n++].ip = ips[i];
+    }
+    for (size_t i = 0; i < keep4; i++) {
+        plan->candidates[n++].ip = ips[v6 + i];
+    }
+    return n;
+}
+
 /* Asks the policy about each address and starts the attempts on both ports at the same time. */
 static void connect_to(struct probe *p, const struct ip *ips, size_t count)
 {
@@ -147,13 +151,13 @@ static void connect_to(struct probe *p, const struct ip *ips, size_t count)
     const struct probe_env *env = p->env;
     size_t permitted = 0;
 
-    for (size_t i = 0; i < count && i < LIMIT_ADDRESSES; i++) {
-        bool ok = env->permit(env->permit_context, &ips[i]);
-        p->plan.candidates[i] = (struct candidate){ips[i], ok};
-        permitted += ok;
+    p->plan.candidate_count = fit_candidates(&p->plan, ips, count);
+    for (size_t i = 0; i < p->plan.candidate_count; i++) {
+        struct candidate *c = &p->plan.candidates[i];
+        c->permitted = env->permit(env->permit_context, &c->ip);
+        permitted += c->permitted;
     }
-    p->plan.candidate_count = count < LIMIT_ADDRESSES ? count : LIMIT_ADDRESSES;
-    r->dns.truncated |= count > LIMIT_ADDRESSES;
+    r->dns.truncated |= count > p->plan.candidate_count;
     if (permitted == 0) {
         p->all_blocked = true;
         finish(p);
@@ -177,6 +181,11 @@ static void on_answer(void *owner, const struct dns_answer *answer)
     struct probe *p = owner;
     struct dns_facts *dns = &p->report->dns;
     p->lookup = NULL;
+    if (answer->ours) {
+        p->report->arena.failed = true; /* nothing was learnt of the host */
+        finish(p);
+        return;
+    }
     dns->duration_ms = (double)(uv_hrtime() - p->started) / 1e6;
     dns->truncated = answer->truncated;
     if (answer->canonical_name[0]) {

@@ -24,6 +24,9 @@
 #define CONNECTION_MEMORY (24u * 1024u)
 #define IDLE_TIMEOUT_S 15u
 
+/* Of a body whose length was not announced; a caller that sends more is not listening. */
+#define MOST_BODY_READ (16u * LIMIT_REQUEST_BODY_BYTES)
+
 struct http {
     struct http_env env;
     size_t count;
@@ -282,10 +285,14 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return headers_fit(r, &problem) ? MHD_YES : refuse(r, &problem);
     }
     if (*upload_size > 0) {
-        /* No resource takes a body; a short one is read and forgotten, so that the connection can go on. */
+        /* No resource takes a body; it is read and forgotten, so that the caller gets its answer. */
         r->body_bytes += *upload_size;
         *upload_size = 0;
-        return r->body_bytes <= LIMIT_REQUEST_BODY_BYTES ? MHD_YES : MHD_NO;
+        return r->body_bytes <= MOST_BODY_READ ? MHD_YES : MHD_NO;
+    }
+    if (r->body_bytes > LIMIT_REQUEST_BODY_BYTES) {
+        http_rules_body_too_large(&problem);
+        return refuse(r, &problem);
     }
     return dispatch(r);
 }
@@ -385,12 +392,9 @@ struct http *http_create(const struct http_env *env, const int *sockets, size_t 
         http->daemons = calloc(count, sizeof(struct MHD_Daemon *));
         http->sockets = calloc(count, sizeof(int));
     }
-    if (!http || !http->daemons || !http->sockets) {
-        snprintf(why, why_size, "out of memory");
-        http_free(&http);
-        return NULL;
-    }
-    for (; http->count < count; http->count++) {
+    size_t room = http && http->daemons && http->sockets ? count : 0;
+    snprintf(why, why_size, "out of memory");
+    for (; room > 0 && http->count < count; http->count++) {
         http->sockets[http->count] = -1;
         http->daemons[http->count] = MHD_start_daemon(
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
@@ -401,8 +405,14 @@ struct http *http_create(const struct http_env *env, const int *sockets, size_t 
             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
         if (!http->daemons[http->count]) {
             snprintf(why, why_size, "the HTTP server cannot be started");
-            http_free(&http);
-            return NULL;
+            break;
+        }
+    }
+    size_t taken = room > 0 ? http->count : 0;
+    if (room == 0 || taken < count) {
+        http_free(&http);
+        for (size_t i = taken; i < count; i++) {
+            close(sockets[i]);
         }
     }
     return http;

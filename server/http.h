@@ -21,8 +21,8 @@ struct http_env {
 
 struct http;
 
-/* Serves on listening sockets, which it takes over; `env` is copied. `connections`: most at a time for each
- * socket. NULL with a sentence in `why`. */
+/* Serves on listening sockets, which it takes over whatever the result; `env` is copied. `connections`: most
+ * at a time for each socket. NULL with a sentence in `why`. */
 struct http *http_create(const struct http_env *env, const int *sockets, size_t count, unsigned connections,
                          char *why, size_t why_size);
 

@@ -58,8 +58,7 @@ bool http_rules_check(const struct http_headers *h, size_t line, struct problem 
             problem, PROBLEM_BAD_REQUEST,
             "The length of the body is given twice. Send either one Content-Length or Transfer-Encoding.");
     } else if (h->body_too_large) {
-        problem_set(problem, PROBLEM_BODY_TOO_LARGE, "The body is over %u bytes; this resource needs none.",
-                    LIMIT_REQUEST_BODY_BYTES);
+        http_rules_body_too_large(problem);
     } else {
         return true;
     }
@@ -92,6 +91,12 @@ void http_rules_id(char id[HTTP_ID_SIZE], const char *given)
     for (size_t i = 0; i < sizeof random; i++) {
         snprintf(id + 2 * i, 3, "%02x", random[i]);
     }
+}
+
+void http_rules_body_too_large(struct problem *problem)
+{
+    problem_set(problem, PROBLEM_BODY_TOO_LARGE, "The body is over %u bytes; this resource needs none.",
+                LIMIT_REQUEST_BODY_BYTES);
 }
 
 void http_rules_stopping(struct problem *problem)

@@ -27,6 +27,7 @@ bool http_rules_check(const struct http_headers *headers, size_t line, struct pr
  */
 void http_rules_id(char id[HTTP_ID_SIZE], const char *given);
 
+void http_rules_body_too_large(struct problem *problem);
 void http_rules_stopping(struct problem *problem);
 void http_rules_overloaded(struct problem *problem);
 

@@ -105,7 +105,9 @@ static void fit_descriptors(struct service *s)
         log_event(LOG_LEVEL_INFO, "max_in_flight_lowered", fields, 3);
         s->config.max_in_flight = (unsigned)fit;
     }
-    s->connections = s->config.max_in_flight + DESCRIPTORS_RESERVED / 2;
+    /* Each listening socket counts its connections by itself; together they must leave the tests theirs. */
+    s->connections =
+        (s->config.max_in_flight + DESCRIPTORS_RESERVED / 2) / (unsigned)s->config.listen.count + 1;
 }
 
 static void warn_without_effect(const struct config *config)
@@ -173,17 +175,18 @@ static bool listen_all(struct service *s, char *why)
         struct http_env env = {s->pool, &s->admission, s->keys, {0, 0, 0}};
         env.limits = (struct query_limits){s->config.imap_port, s->config.imaps_port, s->config.deadline_ms};
         s->http = http_create(&env, sockets, open, s->connections, why, WHY_SIZE);
+        open = s->http ? open : 0;
     }
     for (size_t i = 0; i < open; i++) {
-        if (s->http) {
+        if (!s->http) {
+            close(sockets[i]);
+        } else {
             listen_name(sockets[i], name, sizeof name);
             struct log_field fields[] = {log_text("address", name), log_text("version", IMAP_TESTD_VERSION),
                                          log_int("workers", s->config.workers),
                                          log_int("max_in_flight", s->config.max_in_flight),
                                          log_int("trusted_roots", (int64_t)tls_env_roots(s->tls))};
             log_event(LOG_LEVEL_INFO, "listening", fields, sizeof fields / sizeof fields[0]);
-        } else {
-            close(sockets[i]);
         }
     }
     free(sockets);

@@ -11,6 +11,16 @@
 /* Longer names are cut when shown; this is more than the cut needs, whatever the encoding. */
 #define MAX_NAME_BYTES (LIMIT_TEXT_CHARS * 4 + 16)
 
+/* Names up to this size are printed whole; honest ones have some hundred bytes. */
+#define MAX_NAME_DER 4096u
+
+/* Larger keys are in no use (RFC 8017 sets no bound; NIST SP 800-57 goes to 15360 for RSA, CAs stop at 8192).
+ */
+#define MAX_RSA_BITS 8192u
+#define MAX_COMMON_NAMES 8u
+#define MAX_DSA_BITS 4096u
+#define MAX_EXPONENT_BYTES 9u
+
 #define OID_SAN "2.5.29.17"
 #define OID_SRV_NAME "1.3.6.1.5.5.7.8.7"       /* RFC 4985 */
 #define OID_SCT_LIST "1.3.6.1.4.1.11129.2.4.2" /* RFC 6962 section 3.3 */
@@ -18,32 +28,95 @@
 /* RFC 7633: the TLS feature "status_request". */
 #define TLS_FEATURE_STATUS_REQUEST 5
 
-static struct text take_name(int result, gnutls_datum_t *dn, struct arena *arena)
+/* GnuTLS needs the square of a name's length to print it: of a long one only the first relative names are
+ * taken, cut between two of them. `prefix` holds MAX_NAME_DER + 4 bytes. */
+static gnutls_datum_t bounded_name(const gnutls_datum_t *dn, unsigned char *prefix, bool *cut)
 {
-    if (result < 0) {
+    size_t used = 0, head = 2;
+    if (dn->size <= MAX_NAME_DER) {
+        return *dn;
+    }
+    /* A SEQUENCE this long has its length in two to four octets (X.690 section 8.1.3.5). */
+    head += dn->data[1] & 0x7f;
+    while (head + used + 4 <= dn->size) {
+        const unsigned char *p = dn->data + head + used;
+        size_t len = p[1] < 0x80 ? 2u + p[1] : p[1] == 0x81 ? 3u + p[2] : 4u + ((size_t)p[2] << 8 | p[3]);
+        if (p[1] > 0x82 || used + len > MAX_NAME_DER || head + used + len > dn->size) {
+            break;
+        }
+        used += len;
+    }
+    prefix[0] = dn->data[0];
+    prefix[1] = 0x82;
+    prefix[2] = (unsigned char)(used >> 8);
+    prefix[3] = (unsigned char)used;
+    memcpy(prefix + 4, dn->data + head, used);
+    if (cut) {
+        *cut = true;
+    }
+    return (gnutls_datum_t){prefix, (unsigned)used + 4};
+}
+
+static struct text name_text(gnutls_datum_t *raw, struct arena *arena, bool *cut)
+{
+    unsigned char prefix[MAX_NAME_DER + 4];
+    gnutls_datum_t name = bounded_name(raw, prefix, cut), text = {NULL, 0};
+    int r = gnutls_x509_rdn_get2(&name, &text, 0);
+    gnutls_free(raw->data);
+    if (r < 0) {
+        arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
         return arena_text(arena, "", 0);
     }
-    struct text t = arena_text(arena, dn->data, dn->size < MAX_NAME_BYTES ? dn->size : MAX_NAME_BYTES);
-    gnutls_free(dn->data);
+    struct text t = arena_text(arena, text.data, text.size < MAX_NAME_BYTES ? text.size : MAX_NAME_BYTES);
+    gnutls_free(text.data);
     return t;
 }
 
-struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena)
+struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena, bool *cut)
 {
-    gnutls_datum_t dn = {NULL, 0};
-    return take_name(gnutls_x509_crt_get_dn3(cert, &dn, 0), &dn, arena);
+    gnutls_datum_t raw = {NULL, 0};
+    arena->failed |= gnutls_x509_crt_get_raw_dn(cert, &raw) == GNUTLS_E_MEMORY_ERROR;
+    return raw.data ? name_text(&raw, arena, cut) : arena_text(arena, "", 0);
 }
 
-struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena)
+struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena, bool *cut)
 {
-    gnutls_datum_t dn = {NULL, 0};
-    return take_name(gnutls_x509_crt_get_issuer_dn3(cert, &dn, 0), &dn, arena);
+    gnutls_datum_t raw = {NULL, 0};
+    arena->failed |= gnutls_x509_crt_get_raw_issuer_dn(cert, &raw) == GNUTLS_E_MEMORY_ERROR;
+    return raw.data ? name_text(&raw, arena, cut) : arena_text(arena, "", 0);
+}
+
+bool cert_names_issuer(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
+{
+    gnutls_datum_t named = {NULL, 0}, subject = {NULL, 0};
+    bool same = gnutls_x509_crt_get_raw_issuer_dn(cert, &named) >= 0 &&
+                gnutls_x509_crt_get_raw_dn(issuer, &subject) >= 0 && named.size == subject.size &&
+                memcmp(named.data, subject.data, named.size) == 0;
+    gnutls_free(named.data);
+    gnutls_free(subject.data);
+    return same && gnutls_x509_crt_check_issuer(cert, issuer); /* key identifiers as well */
+}
+
+bool cert_key_is_costly(gnutls_x509_crt_t cert)
+{
+    unsigned bits = 0;
+    int key = gnutls_x509_crt_get_pk_algorithm(cert, &bits);
+    gnutls_datum_t modulus = {NULL, 0}, exponent = {NULL, 0};
+    bool costly = bits > (key == GNUTLS_PK_DSA ? MAX_DSA_BITS : MAX_RSA_BITS);
+
+    if (!costly && (key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS)) {
+        costly = gnutls_x509_crt_get_pk_rsa_raw(cert, &modulus, &exponent) < 0 ||
+                 exponent.size > MAX_EXPONENT_BYTES;
+        gnutls_free(modulus.data);
+        gnutls_free(exponent.data);
+    }
+    return costly;
 }
 
 bool cert_is_self_signed(gnutls_x509_crt_t cert)
 {
     unsigned status = 0;
-    if (!gnutls_x509_crt_check_issuer(cert, cert)) {
+    if (!cert_names_issuer(cert, cert) || cert_key_is_costly(cert)) {
         return false;
     }
     int r = gnutls_x509_crt_verify(cert, &cert, 1,
@@ -53,14 +126,16 @@ bool cert_is_self_signed(gnutls_x509_crt_t cert)
     return r == 0 && status == 0;
 }
 
-static void describe_link(gnutls_x509_crt_t cert, struct chain_link *link, struct arena *arena)
+static void describe_link(gnutls_x509_crt_t cert, struct chain_link *link, bool *cut, struct arena *arena)
 {
     size_t size = sizeof link->sha256;
-    link->subject = cert_subject(cert, arena);
-    link->issuer = cert_issuer(cert, arena);
+    link->subject = cert_subject(cert, arena, cut);
+    link->issuer = cert_issuer(cert, arena, cut);
     link->not_before = gnutls_x509_crt_get_activation_time(cert);
     link->not_after = gnutls_x509_crt_get_expiration_time(cert);
-    (void)gnutls_x509_crt_get_fingerprint(cert, GNUTLS_DIG_SHA256, link->sha256, &size);
+    if (gnutls_x509_crt_get_fingerprint(cert, GNUTLS_DIG_SHA256, link->sha256, &size) < 0) {
+        arena->failed = true; /* hashing fails for want of memory only */
+    }
 }
 
 static const char *key_name(int algorithm)
@@ -189,18 +264,26 @@ static void read_sans(gnutls_subject_alt_names_t sans, const struct cert_input *
 
 static void describe_common_name(gnutls_x509_crt_t leaf, struct certificate *out, struct arena *arena)
 {
+    unsigned char prefix[MAX_NAME_DER + 4];
     char cn[MAX_NAME_BYTES];
-    for (unsigned i = 0; i < 64; i++) {
-        size_t size = sizeof cn;
-        int r = gnutls_x509_crt_get_dn_by_oid(leaf, GNUTLS_OID_X520_COMMON_NAME, i, 0, cn, &size);
-        if (r == GNUTLS_E_SHORT_MEMORY_BUFFER) {
-            continue;
-        }
-        if (r < 0) {
-            return;
-        }
-        out->common_name = arena_text(arena, cn, size);
+    gnutls_datum_t raw = {NULL, 0};
+
+    arena->failed |= gnutls_x509_crt_get_raw_dn(leaf, &raw) == GNUTLS_E_MEMORY_ERROR;
+    if (!raw.data) {
+        return;
     }
+    gnutls_datum_t name = bounded_name(&raw, prefix, NULL);
+    for (unsigned i = 0; i < MAX_COMMON_NAMES; i++) {
+        size_t size = sizeof cn;
+        int r = gnutls_x509_rdn_get_by_oid(&name, GNUTLS_OID_X520_COMMON_NAME, i, 0, cn, &size);
+        if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) {
+            break;
+        }
+        if (r >= 0) {
+            out->common_name = arena_text(arena, cn, size);
+        }
+    }
+    gnutls_free(raw.data);
 }
 
 static void describe_names(gnutls_x509_crt_t leaf, const struct cert_input *in, struct certificate *out,
@@ -210,15 +293,21 @@ static void describe_names(gnutls_x509_crt_t leaf, const struct cert_input *in, 
     gnutls_subject_alt_names_t sans = NULL;
     bool can_identify = false;
 
-    if (gnutls_x509_crt_get_extension_by_oid2(leaf, OID_SAN, 0, &der, NULL) >= 0) {
-        if (gnutls_subject_alt_names_init(&sans) >= 0) {
-            if (gnutls_x509_ext_import_subject_alt_names(&der, sans, 0) >= 0) {
-                read_sans(sans, in, out, arena, &can_identify);
-            }
-            gnutls_subject_alt_names_deinit(sans);
-        }
-        gnutls_free(der.data);
+    int r = gnutls_x509_crt_get_extension_by_oid2(leaf, OID_SAN, 0, &der, NULL);
+    if (r >= 0) {
+        r = gnutls_subject_alt_names_init(&sans);
     }
+    if (r >= 0) {
+        r = gnutls_x509_ext_import_subject_alt_names(&der, sans, 0);
+    }
+    if (r >= 0) {
+        read_sans(sans, in, out, arena, &can_identify);
+    }
+    arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
+    if (sans) {
+        gnutls_subject_alt_names_deinit(sans);
+    }
+    gnutls_free(der.data);
     describe_common_name(leaf, out, arena);
     /* Clients that still fall back do so only where no SAN could have named the host. */
     if (!out->hostname_match && !can_identify && out->common_name.data) {
@@ -301,7 +390,7 @@ bool cert_describe(const struct cert_input *in, const struct tls_env *env, struc
     struct parsed_chain chain = {.count = 0};
     size_t room = 0;
 
-    out->seen = true;
+    *out = (struct certificate){.seen = true};
     out->chain_sent = in->count;
     for (unsigned i = 0; i < in->count && i < LIMIT_CHAIN; i++) {
         gnutls_x509_crt_t cert;
@@ -309,8 +398,12 @@ bool cert_describe(const struct cert_input *in, const struct tls_env *env, struc
             arena->failed = true;
             break;
         }
-        if (gnutls_x509_crt_import(cert, &in->chain[i], GNUTLS_X509_FMT_DER) < 0) {
+        int r = in->chain[i].size <= LIMIT_CERTIFICATE_BYTES
+                    ? gnutls_x509_crt_import(cert, &in->chain[i], GNUTLS_X509_FMT_DER)
+                    : GNUTLS_E_LARGE_PACKET;
+        if (r < 0) {
             gnutls_x509_crt_deinit(cert);
+            arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
             out->chain_errors |= 1u << CHAIN_OTHER;
             if (i == 0) {
                 break;
@@ -318,12 +411,13 @@ bool cert_describe(const struct cert_input *in, const struct tls_env *env, struc
             continue;
         }
         chain.certs[chain.count++] = cert;
-        struct chain_link *links = arena_grow(arena, out->chain, sizeof *links, i, in->count, &room);
+        struct chain_link *links =
+            arena_grow(arena, out->chain, sizeof *links, out->chain_count, out->chain_count + 1, &room);
         if (!links) {
             break;
         }
         out->chain = links;
-        describe_link(cert, &links[out->chain_count++], arena);
+        describe_link(cert, &links[out->chain_count++], &out->name_cut, arena);
     }
     if (chain.count > 0 && !arena->failed) {
         describe_leaf(chain.certs[0], in, out, arena);

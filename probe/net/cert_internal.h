@@ -13,9 +13,16 @@ struct parsed_chain {
     gnutls_x509_crt_t issuer; /* of the leaf: one of `certs`, a trusted root, or NULL; borrowed */
 };
 
-/* The subject in RFC 4514 form, cut where nobody would read on. */
-struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena);
-struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena);
+/* The subject in RFC 4514 form, cut where nobody would read on (sets *cut, which may be NULL). */
+struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
+struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
+
+/* Whether the certificate names the other (or itself) as its issuer. Cheap also where the library would
+ * compare long names by printing them. */
+bool cert_names_issuer(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer);
+
+/* Whether using the key to check a signature takes longer than any honest CA's: a stranger chose it. */
+bool cert_key_is_costly(gnutls_x509_crt_t cert);
 
 /* Whether the certificate is its own issuer and its signature verifies with its own key. */
 bool cert_is_self_signed(gnutls_x509_crt_t cert);

@@ -8,6 +8,9 @@
     (GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS |                         \
      GNUTLS_VERIFY_ALLOW_BROKEN)
 
+/* In search of a path; certificates that share one name could ask for many more. */
+#define MAX_SIGNATURE_CHECKS (2u * LIMIT_CHAIN)
+
 /* RFC 9325 section 4.5 */
 #define MIN_RSA_BITS 2048u
 #define MIN_CURVE_BITS 224u
@@ -22,21 +25,26 @@ struct path {
 static bool link_verifies(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
 {
     unsigned status = 0;
-    return gnutls_x509_crt_verify(cert, &issuer, 1, SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN,
+    return !cert_key_is_costly(issuer) &&
+           gnutls_x509_crt_verify(cert, &issuer, 1, SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN,
                                   &status) == 0 &&
            (status & GNUTLS_CERT_SIGNATURE_FAILURE) == 0;
 }
 
 /* The issuer among the certificates sent: one whose key fits if there is one, else one of the right name. */
-static int find_sent_issuer(const struct parsed_chain *chain, gnutls_x509_crt_t cert, unsigned used)
+static int find_sent_issuer(const struct parsed_chain *chain, gnutls_x509_crt_t cert, unsigned used,
+                            unsigned *checks)
 {
     int named = -1;
     for (unsigned i = 1; i < chain->count; i++) {
-        if ((used & 1u << i) || !gnutls_x509_crt_check_issuer(cert, chain->certs[i])) {
+        if ((used & 1u << i) || !cert_names_issuer(cert, chain->certs[i])) {
             continue;
         }
-        if (link_verifies(cert, chain->certs[i])) {
-            return (int)i;
+        if (*checks > 0) {
+            (*checks)--;
+            if (link_verifies(cert, chain->certs[i])) {
+                return (int)i;
+            }
         }
         named = named < 0 ? (int)i : named;
     }
@@ -46,7 +54,7 @@ static int find_sent_issuer(const struct parsed_chain *chain, gnutls_x509_crt_t 
 /* From the leaf upwards; the shortest way to a root of ours wins over what else was sent. */
 static void build_path(const struct parsed_chain *chain, const struct tls_env *env, struct path *path)
 {
-    unsigned used = 1;
+    unsigned used = 1, checks = MAX_SIGNATURE_CHECKS;
     path->certs[0] = chain->certs[0];
     path->count = 1;
     for (;;) {
@@ -56,7 +64,7 @@ static void build_path(const struct parsed_chain *chain, const struct tls_env *e
             path->anchor = root;
             return;
         }
-        int next = find_sent_issuer(chain, last, used);
+        int next = find_sent_issuer(chain, last, used, &checks);
         if (next < 0 || path->count == LIMIT_CHAIN) {
             return;
         }
@@ -80,7 +88,7 @@ static void judge_time(gnutls_x509_crt_t cert, bool leaf, int64_t now, struct ce
     if (leaf) {
         out->leaf_errors |= errors;
     } else if (errors && !out->bad_ca.data) {
-        out->bad_ca = cert_subject(cert, arena);
+        out->bad_ca = cert_subject(cert, arena, &out->name_cut);
     }
 }
 
@@ -108,7 +116,7 @@ static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct 
     }
     if (errors && !out->weak.data) {
         const char *name = gnutls_sign_get_name(sign);
-        struct text subject = cert_subject(cert, arena);
+        struct text subject = cert_subject(cert, arena, &out->name_cut);
         const char *shown = subject.data ? text_show(arena, subject, LIMIT_QUOTED_CHARS, NULL) : NULL;
         out->weak = text_of(arena_printf(arena, "%s: %s key of %u bits, signed with %s", shown ? shown : "",
                                          gnutls_pk_get_name((gnutls_pk_algorithm_t)key), bits,
@@ -118,7 +126,7 @@ static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct 
 
 /* Signatures, basic constraints, name constraints, path length and purposes along a path that ends in a root.
  */
-static unsigned verify_anchored(struct path *path, const struct tls_env *env)
+static unsigned verify_anchored(struct path *path, const struct tls_env *env, struct arena *arena)
 {
     static const struct {
         unsigned status;
@@ -135,9 +143,15 @@ static unsigned verify_anchored(struct path *path, const struct tls_env *env)
     gnutls_typed_vdata_st purpose = {GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER, 0};
     unsigned status = 0, errors = 0;
 
+    for (unsigned i = 1; i < path->count; i++) {
+        if (cert_key_is_costly(path->certs[i])) {
+            return 1u << CHAIN_OTHER;
+        }
+    }
     int r = gnutls_x509_trust_list_verify_crt2(env->trust, path->certs, path->count, &purpose, 1,
                                                SIGNATURE_ONLY, &status, NULL);
     if (r < 0) {
+        arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
         return 1u << CHAIN_OTHER;
     }
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
@@ -161,7 +175,7 @@ static unsigned verify_loose(const struct path *path, struct certificate *out, s
     if (path->count == 1 && out->self_signed) {
         return errors | 1u << CHAIN_SELF_SIGNED;
     }
-    out->missing_issuer = cert_issuer(last, arena);
+    out->missing_issuer = cert_issuer(last, arena, &out->name_cut);
     return errors | 1u << (path->count == 1 ? CHAIN_MISSING_INTERMEDIATE : CHAIN_UNKNOWN_ISSUER);
 }
 
@@ -191,7 +205,7 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
 
     bool leaf_is_anchor = path.anchor && gnutls_x509_crt_equals(path.anchor, path.certs[path.count - 1]);
     for (unsigned i = 0; i < path.count; i++) {
-        bool top = i > 0 && i + 1 == path.count && gnutls_x509_crt_check_issuer(path.certs[i], path.certs[i]);
+        bool top = i > 0 && i + 1 == path.count && cert_names_issuer(path.certs[i], path.certs[i]);
         judge_time(path.certs[i], i == 0, now, out, arena);
         judge_strength(path.certs[i], i == 0, top, out, arena);
         if (path.sent_at[i] != i) {
@@ -207,7 +221,7 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
         out->leaf_errors |= 1u << CHAIN_WRONG_PURPOSE;
     }
     if (path.anchor) {
-        out->chain_errors |= verify_anchored(&path, env);
+        out->chain_errors |= verify_anchored(&path, env, arena);
     } else {
         out->chain_errors |= verify_loose(&path, out, arena);
         note_issuer_url(path.certs[path.count - 1], out, arena);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -121,16 +122,37 @@ void conn_want(struct conn *c, int events)
 static void on_timeout(uv_timer_t *timer)
 {
     struct conn *c = timer->data;
-    if (c->state != CONN_DEAD && c->state != CONN_CLOSING) {
-        c->on_event(c->owner, CONN_TIMED_OUT);
+    if (c->state == CONN_DEAD || c->state == CONN_CLOSING) {
+        return;
     }
+    /* After a stall of ours the loop runs timers before it looks at sockets: what has come is not late. */
+    struct pollfd fd = {.fd = c->fd, .events = c->state == CONN_CONNECTING ? POLLOUT : POLLIN};
+    if (!c->grace && poll(&fd, 1, 0) > 0) {
+        c->grace = true;
+        uv_timer_start(&c->timer, on_timeout, 1, 0);
+        return;
+    }
+    c->on_event(c->owner, CONN_TIMED_OUT);
 }
 
 void conn_wait(struct conn *c, unsigned ms)
 {
     if (c->state != CONN_DEAD && c->state != CONN_CLOSING) {
+        c->grace = false;
         uv_timer_start(&c->timer, on_timeout, ms, 0);
     }
+}
+
+bool conn_has_route(const struct ip *ip)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = ip_to_sockaddr(ip, 9, &ss);
+    int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool routed = fd >= 0 && connect(fd, (const struct sockaddr *)&ss, len) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return routed;
 }
 
 void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
@@ -163,7 +185,12 @@ void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
     c->handles++;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (const struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
-        conn_end_later(c, connect_failure(errno), is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
+        int err = errno;
+        /* No local address of this family is the lack of a route; with one it is the lack of a port. */
+        if (err == EADDRNOTAVAIL && !conn_has_route(ip)) {
+            err = ENETUNREACH;
+        }
+        conn_end_later(c, connect_failure(err), is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
         return;
     }
     conn_want(c, UV_WRITABLE);

@@ -37,6 +37,7 @@ struct conn {
     int fd;
     int handles; /* that libuv still knows */
     int events;  /* polled for */
+    bool grace;  /* the wait was over, but something lay in the socket */
     struct buf in, out;
     struct tls tls;
     size_t raw_bytes, app_bytes; /* received */
@@ -68,6 +69,9 @@ void conn_secure(struct conn *c, const struct tls_env *env, const char *server_n
 
 /* The local address in use; family 0 where there is none. */
 struct ip conn_local(const struct conn *c);
+
+/* Whether this machine has a route to the address: asks the kernel, sends nothing. */
+bool conn_has_route(const struct ip *ip);
 
 /* Ends the connection whatever its state; CONN_CLOSED follows, once it was opened. */
 void conn_close(struct conn *c);

@@ -10,15 +10,15 @@
 #define TLS_RECORD_HANDSHAKE 22
 
 /* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
- * "unexpected packet" in plain text. What it is stays in `said`; before our hello is out nothing at all may
- * wait. */
+ * "unexpected packet" in plain text. What it is stays in `said`; behind a STARTTLS reply nothing at all may
+ * wait before our hello is out. */
 static ssize_t look_for_tls(struct conn *c)
 {
     ssize_t n = recv(c->fd, c->said, sizeof c->said, MSG_PEEK);
     if (n > 0) {
         c->said_len = (size_t)n;
         c->tls_seen = c->said[0] == TLS_RECORD_ALERT || c->said[0] == TLS_RECORD_HANDSHAKE;
-        c->tls_refused = !c->tls_seen || !c->hello_sent;
+        c->tls_refused = !c->tls_seen || (c->after_starttls && !c->hello_sent);
     }
     return n;
 }

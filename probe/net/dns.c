@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "probe/net/dns_aliases.h"
 
@@ -26,7 +28,8 @@ struct dns {
     uv_timer_t timer; /* for c-ares' retransmissions */
     unsigned timeout_ms;
     struct watch *watches;
-    int handles; /* timer and watches that libuv still knows */
+    int handles;  /* timer and watches that libuv still knows */
+    bool starved; /* a socket of c-ares could not be watched */
     bool freed;
 };
 
@@ -145,13 +148,12 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
     }
     if (!*at) {
         struct watch *w = calloc(1, sizeof *w);
-        if (!w) {
-            return; /* the query then runs into its timeout */
-        }
-        if (uv_poll_init_socket(dns->loop, &w->poll, fd) != 0) {
+        if (!w || uv_poll_init_socket(dns->loop, &w->poll, fd) != 0) {
             free(w);
+            dns->starved = true; /* the query then runs into its timeout */
             return;
         }
+        dns->starved = false;
         w->poll.data = w;
         w->dns = dns;
         w->fd = fd;
@@ -241,6 +243,16 @@ static struct failure failure_of(int a, int b)
     return f;
 }
 
+/* c-ares calls it "connection refused" when it gets no descriptor. */
+static bool out_of_descriptors(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd < 0;
+}
+
 static void collect(struct dns_lookup *l)
 {
     struct dns_answer *a = &l->answer;
@@ -253,7 +265,10 @@ static void collect(struct dns_lookup *l)
         a->failure =
             (struct failure){ERROR_DNS_SERVER_FAILURE, PHASE_DNS, "too many aliases", NULL, {NULL, 0}};
     } else if (a->count == 0) {
-        a->failure = failure_of(l->halves[V6].status, l->halves[V4].status);
+        int v6 = l->halves[V6].status, v4 = l->halves[V4].status;
+        a->failure = failure_of(v6, v4);
+        a->ours = l->dns->starved || v6 == ARES_ENOMEM || v4 == ARES_ENOMEM ||
+                  (a->failure.code == ERROR_DNS_SERVER_FAILURE && out_of_descriptors());
     }
 }
 

@@ -20,6 +20,7 @@ struct dns_answer {
     size_t count;
     bool truncated;                     /* there were more */
     char canonical_name[DNS_NAME_SIZE]; /* empty: the name is no alias */
+    bool ours;                          /* this machine ran out of something: nothing was learnt */
     struct failure failure;             /* ERROR_NONE where there is at least one address */
 };
 

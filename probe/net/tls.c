@@ -190,6 +190,31 @@ static const char *alert_name(gnutls_alert_description_t alert)
     return "unknown_alert";
 }
 
+/* What the channel below found is told by its own name. */
+static bool channel_error(int err, struct failure *failure)
+{
+    static const struct {
+        int err;
+        enum error_code code;
+        const char *raw;
+    } map[] = {
+        {ECONNRESET, ERROR_CONNECTION_RESET, "ECONNRESET"},
+        {EPIPE, ERROR_CONNECTION_RESET, "EPIPE"},
+        {ETIMEDOUT, ERROR_READ_TIMEOUT, "ETIMEDOUT"},
+        {EHOSTUNREACH, ERROR_HOST_UNREACHABLE, "EHOSTUNREACH"},
+        {ENETUNREACH, ERROR_NETWORK_UNREACHABLE, "ENETUNREACH"},
+        {EMSGSIZE, ERROR_RESPONSE_TOO_LONG, NULL}, /* our bound on all bytes of a connection */
+    };
+    for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
+        if (map[i].err == err) {
+            failure->code = map[i].code;
+            failure->raw = map[i].raw;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The library's code and errno become the contract's words; phase is the caller's matter. */
 static enum tls_step fail(struct tls *tls, int code, struct failure *failure)
 {
@@ -208,10 +233,10 @@ static enum tls_step fail(struct tls *tls, int code, struct failure *failure)
         if (tls->io_errno == ENOMEM || tls->io_errno == ENOBUFS) {
             return TLS_STEP_NO_MEMORY;
         }
-        if (tls->io_errno == ECONNRESET || tls->io_errno == EPIPE) {
-            failure->code = ERROR_CONNECTION_RESET;
-            failure->raw = tls->io_errno == EPIPE ? "EPIPE" : "ECONNRESET";
-        } else if (code == GNUTLS_E_PREMATURE_TERMINATION || code == GNUTLS_E_SESSION_EOF) {
+        if (channel_error(tls->io_errno, failure)) {
+            break;
+        }
+        if (code == GNUTLS_E_PREMATURE_TERMINATION || code == GNUTLS_E_SESSION_EOF) {
             failure->code = ERROR_CONNECTION_CLOSED;
         }
         break;

@@ -56,6 +56,7 @@ struct certificate {
     struct text issuer_url;     /* where the last link's issuer can be had (caIssuers) */
     struct text bad_ca;         /* subject of the first CA out of its time */
     struct text weak;           /* which certificate has a weak key or signature, and what */
+    bool name_cut;              /* a subject or issuer is not shown whole */
     size_t surplus;             /* certificates sent that are on no path */
 };
 
