@@ -106,9 +106,8 @@ static void fail(struct attempt *a, struct failure failure)
 static void describe_certificate(struct attempt *a)
 {
     const struct attempt_plan *plan = a->plan;
-    if (a->conn.tls.session &&
-        !tls_describe_certificate(&a->conn.tls, plan->env->tls, plan->host, &plan->host_ip, plan->now,
-                                  &a->port->certificate, plan->arena)) {
+    if (a->conn.tls.session && !tls_describe_certificate(&a->conn.tls, plan->tls, plan->host, &plan->host_ip,
+                                                         plan->now, &a->port->certificate, plan->arena)) {
         a->ours = true;
     }
 }
@@ -118,7 +117,7 @@ static void secure(struct attempt *a)
     const struct attempt_plan *plan = a->plan;
     set_state(a, ATTEMPT_SECURING);
     a->marked = uv_hrtime();
-    conn_secure(&a->conn, plan->env->tls, plan->host_ip.family == 0 ? plan->host : NULL, a->alpn,
+    conn_secure(&a->conn, plan->tls, plan->host_ip.family == 0 ? plan->host : NULL, a->alpn,
                 !a->port->tls_port);
     conn_wait(&a->conn, plan->env->settings.io_timeout_ms);
 }

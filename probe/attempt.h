@@ -17,9 +17,10 @@ struct candidate {
 /* What both attempts of a probe share; outlives them. */
 struct attempt_plan {
     const struct probe_env *env;
-    const char *host;  /* for SNI and the certificate */
-    struct ip host_ip; /* family 0: `host` is a name */
-    int64_t now;       /* seconds since 1970 */
+    struct tls_env *tls; /* held by the probe */
+    const char *host;    /* for SNI and the certificate */
+    struct ip host_ip;   /* family 0: `host` is a name */
+    int64_t now;         /* seconds since 1970 */
     struct candidate candidates[LIMIT_ADDRESSES];
     size_t candidate_count; /* at least one is permitted */
     struct arena *arena;

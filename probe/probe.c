@@ -53,6 +53,7 @@ static void on_timer_closed(uv_handle_t *handle)
     } else if (!judge(r)) {
         outcome = PROBE_OVERLOADED;
     }
+    tls_env_release(&p->plan.tls);
     p->on_done(p->owner, outcome);
     free(p);
 }
@@ -256,6 +257,7 @@ struct probe *probe_start(const struct probe_env *env, const struct probe_reques
     p->plan =
         (struct attempt_plan){.env = env, .host = request->host, .host_ip = request->host_ip, .now = now};
     p->plan.arena = &report->arena;
+    p->plan.tls = tls_env_hold(env->tls);
 
     report->host = request->host;
     report->host_unicode = request->host_unicode[0] ? request->host_unicode : NULL;

@@ -20,7 +20,7 @@ struct probe_settings {
 struct probe_env {
     uv_loop_t *loop;
     struct dns *dns;
-    const struct tls_env *tls;
+    struct tls_env *tls; /* may be exchanged between two probe_start(): each probe holds its own */
     struct probe_settings settings;
 
     /* Asked once for each address before anything connects to it. */

@@ -219,12 +219,30 @@ static void take_down(struct service *s)
     }
     free(s->dns_servers);
     target_policy_free(&s->policy);
-    tls_env_free(&s->tls);
+    tls_env_release(&s->tls);
     keys_free(&s->keys);
     if (s->dns_ready) {
         dns_library_cleanup();
     }
     config_deinit(&s->config);
+}
+
+/* Trusted roots are read anew; tests under way end with the old ones. A file that cannot be read changes
+ * nothing. */
+static void reload(struct service *s)
+{
+    char why[WHY_SIZE] = "";
+    struct tls_env *tls = tls_env_create(s->config.trust_file, why, sizeof why);
+    if (!tls) {
+        struct log_field field = log_text("reason", why);
+        log_event(LOG_LEVEL_ERROR, "reload_failed", &field, 1);
+        return;
+    }
+    tls_env_release(&s->tls);
+    s->tls = tls;
+    pool_set_tls(s->pool, tls);
+    struct log_field field = log_int("trusted_roots", (int64_t)tls_env_roots(tls));
+    log_event(LOG_LEVEL_INFO, "reloaded", &field, 1);
 }
 
 static int serve(struct service *s)
@@ -237,9 +255,9 @@ static int serve(struct service *s)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
 
     log_open(s->config.log_format, s->config.log_level);
     warn_without_effect(&s->config);
@@ -251,7 +269,10 @@ static int serve(struct service *s)
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_FAILURE;
     }
-    while (sigwait(&signals, &received) != 0) {
+    while (sigwait(&signals, &received) != 0 || received == SIGHUP) {
+        if (received == SIGHUP) {
+            reload(s);
+        }
     }
     struct log_field field = log_text("signal", received == SIGTERM ? "SIGTERM" : "SIGINT");
     log_event(LOG_LEVEL_INFO, "stopping", &field, 1);

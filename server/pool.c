@@ -37,6 +37,13 @@ void pool_submit(struct pool *pool, struct job *job)
     worker_post(best, job);
 }
 
+void pool_set_tls(struct pool *pool, struct tls_env *tls)
+{
+    for (size_t i = 0; i < pool->count; i++) {
+        worker_set_tls(pool->workers[i], tls);
+    }
+}
+
 void pool_cancel(struct pool *pool)
 {
     for (size_t i = 0; i < pool->count; i++) {

@@ -12,6 +12,9 @@ struct pool *pool_create(size_t count, const struct worker_env *env, char *why, 
 /* Hands the job to the least loaded worker. Any thread. */
 void pool_submit(struct pool *pool, struct job *job);
 
+/* Exchanges the TLS environment for the jobs that start from now on. */
+void pool_set_tls(struct pool *pool, struct tls_env *tls);
+
 /* Cuts all jobs short, also those submitted later. */
 void pool_cancel(struct pool *pool);
 

@@ -19,6 +19,7 @@ struct worker {
     pthread_mutex_t lock; /* guards what follows */
     struct job *inbox, **inbox_end;
     bool stop, cancel;
+    struct tls_env *next_tls; /* takes the place of probe_env.tls; NULL: none */
 };
 
 static void link_job(struct worker *w, struct job *job)
@@ -112,7 +113,14 @@ static void on_wake(uv_async_t *wake)
     w->inbox_end = &w->inbox;
     bool cancel = w->cancel && !w->cancelling;
     w->cancelling = w->cancel;
+    struct tls_env *tls = w->next_tls;
+    w->next_tls = NULL;
     pthread_mutex_unlock(&w->lock);
+
+    if (tls) {
+        tls_env_release(&w->probe_env.tls);
+        w->probe_env.tls = tls;
+    }
 
     while (job) {
         struct job *next = job->next;
@@ -135,6 +143,8 @@ static void *run(void *arg)
 static void free_parts(struct worker *w)
 {
     uv_run(&w->loop, UV_RUN_DEFAULT);
+    tls_env_release(&w->next_tls);
+    tls_env_release(&w->probe_env.tls);
     uv_loop_close(&w->loop);
     pthread_mutex_destroy(&w->lock);
     free(w);
@@ -150,7 +160,8 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
     }
     pthread_mutex_init(&w->lock, NULL);
     w->inbox_end = &w->inbox;
-    w->probe_env = (struct probe_env){.loop = &w->loop, .tls = env->tls, .settings = env->settings};
+    w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
+    w->probe_env.tls = tls_env_hold(env->tls);
     w->probe_env.permit = env->permit;
     w->probe_env.permit_context = env->permit_context;
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
@@ -188,6 +199,15 @@ void worker_post(struct worker *w, struct job *job)
     pthread_mutex_unlock(&w->lock);
 }
 
+void worker_set_tls(struct worker *w, struct tls_env *tls)
+{
+    pthread_mutex_lock(&w->lock);
+    tls_env_release(&w->next_tls);
+    w->next_tls = tls_env_hold(tls);
+    uv_async_send(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
 size_t worker_load(struct worker *w)
 {
     return atomic_load(&w->load);
@@ -213,7 +233,5 @@ void worker_free(struct worker **worker)
     uv_async_send(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
-    uv_loop_close(&w->loop);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
+    free_parts(w);
 }

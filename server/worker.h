@@ -10,9 +10,9 @@
 struct job;
 struct worker;
 
-/* What all workers share; constant while they run. */
+/* What all workers share; but for `tls` constant while they run. */
 struct worker_env {
-    const struct tls_env *tls;
+    struct tls_env *tls; /* each worker holds it for itself */
     struct probe_settings settings;
     bool (*permit)(const void *context, const struct ip *ip);
     const void *permit_context;
@@ -22,6 +22,9 @@ struct worker_env {
 
 /* Starts the thread. NULL with a sentence in `why`. */
 struct worker *worker_create(const struct worker_env *env, char *why, size_t why_size);
+
+/* Exchanges the TLS environment for the jobs that start from now on. Any thread. */
+void worker_set_tls(struct worker *worker, struct tls_env *tls);
 
 /* Hands a job over; its on_done comes from the worker's thread. The only call that any thread may make while
  * jobs are still handed over, besides worker_load(). */

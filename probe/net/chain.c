@@ -162,8 +162,22 @@ static unsigned verify_anchored(struct path *path, const struct tls_env *env, st
     return status != 0 && errors == 0 ? 1u << CHAIN_OTHER : errors;
 }
 
+/* Whether a root was sent that is none of ours: even the missing link would not lead to trust. */
+static bool strange_root_sent(const struct parsed_chain *chain, const struct tls_env *env)
+{
+    for (unsigned i = 1; i < chain->count; i++) {
+        gnutls_x509_crt_t root = NULL;
+        if (cert_names_issuer(chain->certs[i], chain->certs[i]) &&
+            gnutls_x509_trust_list_get_issuer(env->trust, chain->certs[i], &root, 0) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A path without a root: which certificate is missing, and whether those there belong together. */
-static unsigned verify_loose(const struct path *path, struct certificate *out, struct arena *arena)
+static unsigned verify_loose(const struct path *path, const struct parsed_chain *chain,
+                             const struct tls_env *env, struct certificate *out, struct arena *arena)
 {
     gnutls_x509_crt_t last = path->certs[path->count - 1];
     unsigned errors = 0;
@@ -176,7 +190,13 @@ static unsigned verify_loose(const struct path *path, struct certificate *out, s
         return errors | 1u << CHAIN_SELF_SIGNED;
     }
     out->missing_issuer = cert_issuer(last, arena, &out->name_cut);
-    return errors | 1u << (path->count == 1 ? CHAIN_MISSING_INTERMEDIATE : CHAIN_UNKNOWN_ISSUER);
+    if (path->count > 1) {
+        return errors | 1u << CHAIN_UNKNOWN_ISSUER;
+    }
+    if (strange_root_sent(chain, env)) {
+        errors |= 1u << CHAIN_UNKNOWN_ISSUER;
+    }
+    return errors | 1u << CHAIN_MISSING_INTERMEDIATE;
 }
 
 static void note_issuer_url(gnutls_x509_crt_t cert, struct certificate *out, struct arena *arena)
@@ -223,7 +243,7 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
     if (path.anchor) {
         out->chain_errors |= verify_anchored(&path, env, arena);
     } else {
-        out->chain_errors |= verify_loose(&path, out, arena);
+        out->chain_errors |= verify_loose(&path, chain, env, out, arena);
         note_issuer_url(path.certs[path.count - 1], out, arena);
     }
     chain->issuer = path.count > 1 ? path.certs[1] : path.anchor;

@@ -11,12 +11,19 @@
 #include "probe/net/cert.h"
 #include "probe/net/tls_env.h"
 
-/* What mail clients offer, X25519 first; TLS 1.0 and 1.1, 3DES and RC4 last, so that they are seen where a
- * server has nothing better and change nothing where it has. */
+/* In the order of the mail clients' libraries: authenticated encryption before CBC, forward secrecy before
+ * static RSA, so that a server which follows its client picks for us what it picks for them. What no server
+ * should use (TLS 1.0 and 1.1, 3DES, RC4, DSS, anonymous key exchange) comes last of its kind and is seen
+ * only where there is nothing better. The NULL cipher cannot be offered: the library then drops TLS 1.3. The
+ * profile lets short primes and keys through, to be told. */
 #define PRIORITY                                                                                             \
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:+VERS-TLS1.0"                                   \
+    ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA:+RSA:+DHE-DSS:+ANON-ECDH:+ANON-DH"                            \
+    ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:+AES-256-CCM:+AES-128-CCM:+AES-256-CBC:+AES-" \
+    "128-CBC"                                                                                                \
+    ":+3DES-CBC:+ARCFOUR-128:-MAC-ALL:+AEAD:+SHA384:+SHA256:+SHA1"                                           \
     ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X448"               \
-    ":+GROUP-FFDHE2048:+GROUP-FFDHE3072:+GROUP-FFDHE4096:+3DES-CBC:+ARCFOUR-128"
+    ":+GROUP-FFDHE2048:+GROUP-FFDHE3072:+GROUP-FFDHE4096:+SIGN-DSA-SHA256:+SIGN-DSA-SHA1:%PROFILE_VERY_WEAK"
 
 /* Warning alerts and the like that a peer may put into one handshake before it counts as an attack. */
 #define MAX_WARNINGS 16
@@ -51,21 +58,36 @@ struct tls_env *tls_env_create(const char *trust_file, char *why, size_t why_siz
     if (r == 0) {
         r = gnutls_certificate_allocate_credentials(&env->credentials);
     }
+    if (r == 0) {
+        r = gnutls_anon_allocate_client_credentials(&env->anonymous);
+    }
     if (r < 0) {
         snprintf(why, why_size, "TLS cannot be set up: %s", gnutls_strerror(r));
     }
+    if (env) {
+        atomic_init(&env->references, 1);
+    }
     if (r < 0 || !load_trust(env, trust_file, why, why_size)) {
-        tls_env_free(&env);
+        tls_env_release(&env);
     }
     return env;
 }
 
-void tls_env_free(struct tls_env **env)
+struct tls_env *tls_env_hold(struct tls_env *env)
+{
+    atomic_fetch_add(&env->references, 1);
+    return env;
+}
+
+void tls_env_release(struct tls_env **env)
 {
     struct tls_env *e = *env;
     *env = NULL;
-    if (!e) {
+    if (!e || atomic_fetch_sub(&e->references, 1) > 1) {
         return;
+    }
+    if (e->anonymous) {
+        gnutls_anon_free_client_credentials(e->anonymous);
     }
     if (e->trust) {
         gnutls_x509_trust_list_deinit(e->trust, 1);
@@ -120,6 +142,7 @@ bool tls_open(struct tls *tls, const struct tls_env *env, const char *server_nam
     *tls = (struct tls){.session = s, .owner = owner, .transport = transport};
     if (gnutls_priority_set(s, env->priority) < 0 ||
         gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, env->credentials) < 0 ||
+        gnutls_credentials_set(s, GNUTLS_CRD_ANON, env->anonymous) < 0 ||
         (server_name && gnutls_server_name_set(s, GNUTLS_NAME_DNS, server_name, strlen(server_name)) < 0) ||
         (alpn && gnutls_alpn_set_protocols(s, &imap, 1, 0) < 0)) {
         tls_close(tls);

@@ -10,13 +10,15 @@
 
 #include "probe/report/report.h"
 
-/* Credentials, offered algorithms and trusted roots: built once, shared by all threads, never changed. */
+/* Credentials, offered algorithms and trusted roots: built once, shared by all threads, never changed; new
+ * roots are a new environment. Lives until its last holder has released it. */
 struct tls_env;
 
 /* `trust_file`: PEM roots, NULL for the system's. NULL with a sentence in `why` where no root could be
  * loaded. */
 struct tls_env *tls_env_create(const char *trust_file, char *why, size_t why_size);
-void tls_env_free(struct tls_env **env);
+struct tls_env *tls_env_hold(struct tls_env *env);
+void tls_env_release(struct tls_env **env);
 size_t tls_env_roots(const struct tls_env *env);
 
 /* How a session reaches the wire: as read(2) and sendmsg(2), errno set, EAGAIN where it would block. */
