@@ -257,7 +257,6 @@ static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
     }
     a->alpn = false;
     a->reopen = true;
-    port->alpn_refused = true;
     port->tries[port->try_count - 1].error = *failure;
     /* The second connection tells everything anew. */
     port->dialogue = (struct dialogue){.greeting = GREETING_NONE};

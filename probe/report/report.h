@@ -135,7 +135,6 @@ struct port_report {
     struct connect_try tries[LIMIT_ADDRESSES + 1];
     size_t try_count;
     struct failure error;
-    bool alpn_refused; /* a first connection failed over the protocol name; this one went without */
     struct dialogue dialogue;
     struct caps caps;
     struct tls_facts tls;
