@@ -74,6 +74,7 @@ enum check_status check_run(const struct config *config, struct pool *pool)
     if (host_parse(config->check, strlen(config->check), &query.probe, why) != HOST_OK) {
         return complain(why);
     }
+    query.probe.address = config->address;
     struct job *job = job_create(&query, on_done, &done);
     if (!job) {
         return complain("out of memory");

@@ -45,6 +45,7 @@ struct config {
     uint16_t imap_port, imaps_port;  /* never equal */
     enum log_format log_format;
     enum log_level log_level;
+    struct ip address; /* with check: connect there; family 0: resolve */
     bool json, help, version;
     bool given[OPTION_COUNT]; /* set by the operator, not by default */
 };

@@ -176,6 +176,13 @@ static bool check_cidr(const char *value, struct bounds b, void *field, char *wh
     return cidr_parse(&cidr, value);
 }
 
+static bool check_address(const char *value, struct bounds b, void *field, char *why)
+{
+    (void)b;
+    snprintf(why, VALUE_WHY_SIZE, "is not an IP address such as 192.0.2.10 or 2001:db8::10");
+    return host_parse_ip(value, strlen(value), field);
+}
+
 static bool check_host(const char *value, struct bounds b, void *field, char *why)
 {
     (void)b;
@@ -226,13 +233,21 @@ static const struct row {
     bool (*check)(const char *value, struct bounds b, void *field, char *why);
     enum value_store store;
 } rows[VALUE_KIND_COUNT] = {
-    [VALUE_NUMBER] = {check_number, STORE_FIELD},       [VALUE_PORT] = {check_port, STORE_FIELD},
-    [VALUE_RATE] = {check_rate, STORE_FIELD},           [VALUE_LOG_FORMAT] = {check_log_format, STORE_FIELD},
-    [VALUE_LOG_LEVEL] = {check_log_level, STORE_FIELD}, [VALUE_FLAG] = {check_flag, STORE_FIELD},
-    [VALUE_COMMAND] = {check_flag, STORE_FIELD},        [VALUE_FILE] = {check_file, STORE_TEXT},
-    [VALUE_LISTEN] = {check_listen, STORE_TEXT},        [VALUE_HOST] = {check_host, STORE_TEXT},
-    [VALUE_LISTEN_LIST] = {check_listen, STORE_LIST},   [VALUE_DNS_LIST] = {check_dns, STORE_LIST},
-    [VALUE_CIDR_LIST] = {check_cidr, STORE_LIST},       [VALUE_ORIGIN_LIST] = {check_origin, STORE_LIST},
+    [VALUE_NUMBER] = {check_number, STORE_FIELD},
+    [VALUE_PORT] = {check_port, STORE_FIELD},
+    [VALUE_RATE] = {check_rate, STORE_FIELD},
+    [VALUE_LOG_FORMAT] = {check_log_format, STORE_FIELD},
+    [VALUE_LOG_LEVEL] = {check_log_level, STORE_FIELD},
+    [VALUE_FLAG] = {check_flag, STORE_FIELD},
+    [VALUE_ADDRESS] = {check_address, STORE_FIELD},
+    [VALUE_COMMAND] = {check_flag, STORE_FIELD},
+    [VALUE_FILE] = {check_file, STORE_TEXT},
+    [VALUE_LISTEN] = {check_listen, STORE_TEXT},
+    [VALUE_HOST] = {check_host, STORE_TEXT},
+    [VALUE_LISTEN_LIST] = {check_listen, STORE_LIST},
+    [VALUE_DNS_LIST] = {check_dns, STORE_LIST},
+    [VALUE_CIDR_LIST] = {check_cidr, STORE_LIST},
+    [VALUE_ORIGIN_LIST] = {check_origin, STORE_LIST},
 };
 
 enum value_store value_store_of(enum value_kind kind)

@@ -1,6 +1,6 @@
 #include "probe/net/cert.h"
 
-#include <gnutls/ocsp.h>
+#include <gnutls/abstract.h>
 #include <gnutls/x509-ext.h>
 #include <gnutls/x509.h>
 #include <string.h>
@@ -97,20 +97,30 @@ bool cert_names_issuer(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
     return same && gnutls_x509_crt_check_issuer(cert, issuer); /* key identifiers as well */
 }
 
+/* Also of keys bound to RSASSA-PSS, which gnutls_x509_crt_get_pk_rsa_raw() does not read. */
+static bool exponent_is_short(gnutls_x509_crt_t cert)
+{
+    gnutls_pubkey_t key = NULL;
+    gnutls_datum_t modulus = {NULL, 0}, exponent = {NULL, 0};
+    bool is_short = gnutls_pubkey_init(&key) >= 0 && gnutls_pubkey_import_x509(key, cert, 0) >= 0 &&
+                    gnutls_pubkey_export_rsa_raw(key, &modulus, &exponent) >= 0 &&
+                    exponent.size <= MAX_EXPONENT_BYTES;
+    gnutls_free(modulus.data);
+    gnutls_free(exponent.data);
+    if (key) {
+        gnutls_pubkey_deinit(key);
+    }
+    return is_short;
+}
+
 bool cert_key_is_costly(gnutls_x509_crt_t cert)
 {
     unsigned bits = 0;
     int key = gnutls_x509_crt_get_pk_algorithm(cert, &bits);
-    gnutls_datum_t modulus = {NULL, 0}, exponent = {NULL, 0};
-    bool costly = bits > (key == GNUTLS_PK_DSA ? MAX_DSA_BITS : MAX_RSA_BITS);
-
-    if (!costly && (key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS)) {
-        costly = gnutls_x509_crt_get_pk_rsa_raw(cert, &modulus, &exponent) < 0 ||
-                 exponent.size > MAX_EXPONENT_BYTES;
-        gnutls_free(modulus.data);
-        gnutls_free(exponent.data);
+    if (bits > (key == GNUTLS_PK_DSA ? MAX_DSA_BITS : MAX_RSA_BITS)) {
+        return true;
     }
-    return costly;
+    return (key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS) && !exponent_is_short(cert);
 }
 
 bool cert_is_self_signed(gnutls_x509_crt_t cert)

@@ -45,7 +45,8 @@ enum ocsp_stapling staple_judge(const gnutls_datum_t *staple, gnutls_x509_crt_t 
     }
     if (gnutls_ocsp_resp_import(response, staple) >= 0 &&
         gnutls_ocsp_resp_get_status(response) == GNUTLS_OCSP_RESP_SUCCESSFUL && issuer &&
-        gnutls_ocsp_resp_verify_direct(response, issuer, &verify, 0) >= 0 && verify == 0) {
+        !cert_key_is_costly(issuer) && gnutls_ocsp_resp_verify_direct(response, issuer, &verify, 0) >= 0 &&
+        verify == 0) {
         result = single_status(response, leaf, now);
     }
     gnutls_ocsp_resp_deinit(response);

@@ -144,7 +144,7 @@ static void chain(struct report *r, const struct port_report *p)
     const char *weak = c->weak.len > 0 ? judge_quote(r, c->weak) : subject(r, c);
     if (c->chain_errors & BIT(SELF_SIGNED)) {
         judge_add(r, p, FINDING_CERTIFICATE_SELF_SIGNED,
-                  arena_printf(&r->arena, "The certificate %s is its own issuer and no root that is trusted.",
+                  arena_printf(&r->arena, "The certificate %s is its own issuer and is not a trusted root.",
                                subject(r, c)));
     }
     if (c->chain_errors & BIT(WRONG_ORDER)) {
@@ -207,7 +207,7 @@ static void hostname(struct report *r, const struct port_report *p)
     } else {
         judge_add(
             r, p, FINDING_CERTIFICATE_HOSTNAME_MISMATCH,
-            arena_printf(&r->arena, "The certificate is for %s; %s is not among that.", names(r, c), host));
+            arena_printf(&r->arena, "The certificate is for %s; %s is not among them.", names(r, c), host));
     }
 }
 

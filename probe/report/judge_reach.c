@@ -103,7 +103,7 @@ static void port_unreachable(struct report *r, const struct port_report *p)
         char address[IP_TEXT_SIZE];
         ip_format(&p->tries[i].address, address);
         const char *one = arena_printf(&r->arena, "%s: %s", address, judge_explain(r, &p->tries[i].error));
-        list = join(r, list, " ", one != NULL ? one : "");
+        list = join(r, list, " – ", one != NULL ? one : "");
     }
     if (p->try_count == 0) {
         list = judge_explain(r, &p->error);

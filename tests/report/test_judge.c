@@ -267,7 +267,7 @@ static void test_names_shown(void **state)
     mismatch();
     assert_true(judge(&r));
     assert_string_equal(sample_find(&r, FINDING_CERTIFICATE_HOSTNAME_MISMATCH, 143)->detail,
-                        "The certificate is for imap.example.com; imap.example.com is not among that.");
+                        "The certificate is for imap.example.com; imap.example.com is not among them.");
     report_deinit(&r);
 }
 

@@ -334,6 +334,17 @@ static void test_misuse(void **state)
     assert_string_equal(err,
                         "imap-testd: --imap-port and --imaps-port are both 2000; give two different ports");
     config_deinit(&c);
+    assert_int_equal(load(&c, ARGS("--address", "192.0.2.10")), CONFIG_USAGE);
+    assert_string_equal(
+        err, "imap-testd: --address goes with --check HOST; over HTTP it is a parameter of each test");
+    config_deinit(&c);
+    assert_int_equal(load(&c, ARGS("--address", "192.0.2.1O", "--check", "a.test")), CONFIG_USAGE);
+    assert_string_equal(
+        err, "imap-testd: --address: \"192.0.2.1O\" is not an IP address such as 192.0.2.10 or 2001:db8::10");
+    config_deinit(&c);
+    assert_int_equal(load(&c, ARGS("--address", "192.0.2.10", "--check", "a.test")), CONFIG_RUN);
+    assert_int_equal(c.address.family, 4);
+    config_deinit(&c);
 }
 
 static void test_help_and_version(void **state)
