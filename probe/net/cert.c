@@ -28,45 +28,44 @@
 /* RFC 7633: the TLS feature "status_request". */
 #define TLS_FEATURE_STATUS_REQUEST 5
 
-/* GnuTLS needs the square of a name's length to print it: of a long one only the first relative names are
- * taken, cut between two of them. `prefix` holds MAX_NAME_DER + 4 bytes. */
-static gnutls_datum_t bounded_name(const gnutls_datum_t *dn, unsigned char *prefix, bool *cut)
+/* GnuTLS needs the square of the number of relative names to print a name: of a long one only the first are
+ * left, about MAX_NAME_DER bytes, at least one. Changes the name in place. */
+static void shorten_name(gnutls_datum_t *dn, bool *cut)
 {
     size_t used = 0, head = 2;
     if (dn->size <= MAX_NAME_DER) {
-        return *dn;
+        return;
     }
     /* A SEQUENCE this long has its length in two to four octets (X.690 section 8.1.3.5). */
     head += dn->data[1] & 0x7f;
-    while (head + used + 4 <= dn->size) {
+    while (used < MAX_NAME_DER && head + used + 4 <= dn->size) {
         const unsigned char *p = dn->data + head + used;
         size_t len = p[1] < 0x80 ? 2u + p[1] : p[1] == 0x81 ? 3u + p[2] : 4u + ((size_t)p[2] << 8 | p[3]);
-        if (p[1] > 0x82 || used + len > MAX_NAME_DER || head + used + len > dn->size) {
+        if (p[1] > 0x82 || head + used + len > dn->size || used + len > UINT16_MAX) {
             break;
         }
         used += len;
     }
-    prefix[0] = dn->data[0];
-    prefix[1] = 0x82;
-    prefix[2] = (unsigned char)(used >> 8);
-    prefix[3] = (unsigned char)used;
-    memcpy(prefix + 4, dn->data + head, used);
-    if (cut) {
-        *cut = true;
-    }
-    return (gnutls_datum_t){prefix, (unsigned)used + 4};
+    memmove(dn->data + 4, dn->data + head, used);
+    dn->data[1] = 0x82;
+    dn->data[2] = (unsigned char)(used >> 8);
+    dn->data[3] = (unsigned char)used;
+    *cut |= head + used < dn->size;
+    dn->size = (unsigned)used + 4;
 }
 
+/* Takes over the name's memory. */
 static struct text name_text(gnutls_datum_t *raw, struct arena *arena, bool *cut)
 {
-    unsigned char prefix[MAX_NAME_DER + 4];
-    gnutls_datum_t name = bounded_name(raw, prefix, cut), text = {NULL, 0};
-    int r = gnutls_x509_rdn_get2(&name, &text, 0);
+    gnutls_datum_t text = {NULL, 0};
+    shorten_name(raw, cut);
+    int r = gnutls_x509_rdn_get2(raw, &text, 0);
     gnutls_free(raw->data);
     if (r < 0) {
         arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
         return arena_text(arena, "", 0);
     }
+    *cut |= text.size > MAX_NAME_BYTES;
     struct text t = arena_text(arena, text.data, text.size < MAX_NAME_BYTES ? text.size : MAX_NAME_BYTES);
     gnutls_free(text.data);
     return t;
@@ -165,6 +164,18 @@ static const char *key_name(int algorithm)
     default:
         return NULL;
     }
+}
+
+/* The library counts the octets of a point; of the curves in use only P-521 does not fill them. */
+static unsigned key_bits(gnutls_x509_crt_t cert, unsigned bits)
+{
+    gnutls_ecc_curve_t curve = GNUTLS_ECC_CURVE_INVALID;
+    gnutls_datum_t x = {NULL, 0}, y = {NULL, 0};
+    if (gnutls_x509_crt_get_pk_ecc_raw(cert, &curve, &x, &y) >= 0) {
+        gnutls_free(x.data);
+        gnutls_free(y.data);
+    }
+    return curve == GNUTLS_ECC_CURVE_SECP521R1 ? 521 : bits;
 }
 
 /* RFC 9525 section 6.3: SANs decide alone; the common name is kept only to explain a mismatch. */
@@ -274,18 +285,18 @@ static void read_sans(gnutls_subject_alt_names_t sans, const struct cert_input *
 
 static void describe_common_name(gnutls_x509_crt_t leaf, struct certificate *out, struct arena *arena)
 {
-    unsigned char prefix[MAX_NAME_DER + 4];
     char cn[MAX_NAME_BYTES];
     gnutls_datum_t raw = {NULL, 0};
+    bool cut = false;
 
     arena->failed |= gnutls_x509_crt_get_raw_dn(leaf, &raw) == GNUTLS_E_MEMORY_ERROR;
     if (!raw.data) {
         return;
     }
-    gnutls_datum_t name = bounded_name(&raw, prefix, NULL);
+    shorten_name(&raw, &cut);
     for (unsigned i = 0; i < MAX_COMMON_NAMES; i++) {
         size_t size = sizeof cn;
-        int r = gnutls_x509_rdn_get_by_oid(&name, GNUTLS_OID_X520_COMMON_NAME, i, 0, cn, &size);
+        int r = gnutls_x509_rdn_get_by_oid(&raw, GNUTLS_OID_X520_COMMON_NAME, i, 0, cn, &size);
         if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) {
             break;
         }
@@ -385,7 +396,7 @@ static void describe_leaf(gnutls_x509_crt_t leaf, const struct cert_input *in, s
         out->serial_len = size;
     }
     out->key_algorithm = key_name(gnutls_x509_crt_get_pk_algorithm(leaf, &bits));
-    out->key_bits = bits;
+    out->key_bits = key_bits(leaf, bits);
     out->signature_algorithm =
         gnutls_sign_get_name((gnutls_sign_algorithm_t)gnutls_x509_crt_get_signature_algorithm(leaf));
     out->self_signed = cert_is_self_signed(leaf);

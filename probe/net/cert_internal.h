@@ -13,7 +13,7 @@ struct parsed_chain {
     gnutls_x509_crt_t issuer; /* of the leaf: one of `certs`, a trusted root, or NULL; borrowed */
 };
 
-/* The subject in RFC 4514 form, cut where nobody would read on (sets *cut, which may be NULL). */
+/* The subject in RFC 4514 form, cut where nobody would read on (sets *cut). */
 struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
 struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
 

@@ -92,6 +92,13 @@ static void judge_time(gnutls_x509_crt_t cert, bool leaf, int64_t now, struct ce
     }
 }
 
+static const char *shown_subject(gnutls_x509_crt_t cert, struct certificate *out, struct arena *arena)
+{
+    struct text subject = cert_subject(cert, arena, &out->name_cut);
+    const char *shown = subject.data ? text_show(arena, subject, LIMIT_QUOTED_CHARS, NULL) : NULL;
+    return shown ? shown : "";
+}
+
 /* RFC 9325 section 4.5; a root's signature upon itself proves nothing and is left aside. */
 static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct certificate *out,
                            struct arena *arena)
@@ -114,13 +121,17 @@ static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct 
     if (leaf) {
         out->leaf_errors |= errors;
     }
-    if (errors && !out->weak.data) {
+    if ((errors & 1u << CHAIN_WEAK_KEY) && !out->weak_key.data) {
+        out->weak_key =
+            text_of(arena_printf(arena, "%s has %s %s key of %u bits", shown_subject(cert, out, arena),
+                                 key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS ? "an" : "a",
+                                 gnutls_pk_get_name((gnutls_pk_algorithm_t)key), bits));
+    }
+    if ((errors & 1u << CHAIN_WEAK_SIGNATURE) && !out->weak_signature.data) {
         const char *name = gnutls_sign_get_name(sign);
-        struct text subject = cert_subject(cert, arena, &out->name_cut);
-        const char *shown = subject.data ? text_show(arena, subject, LIMIT_QUOTED_CHARS, NULL) : NULL;
-        out->weak = text_of(arena_printf(arena, "%s: %s key of %u bits, signed with %s", shown ? shown : "",
-                                         gnutls_pk_get_name((gnutls_pk_algorithm_t)key), bits,
-                                         name ? name : "an unknown algorithm"));
+        out->weak_signature =
+            text_of(arena_printf(arena, "%s is signed with %s", shown_subject(cert, out, arena),
+                                 name ? name : "an unknown algorithm"));
     }
 }
 
@@ -217,6 +228,27 @@ static void note_issuer_url(gnutls_x509_crt_t cert, struct certificate *out, str
     }
 }
 
+/* What was sent for nothing. Where the path has a gap nobody can know which CAs will be needed above it. */
+static size_t count_surplus(const struct parsed_chain *chain, const struct path *path, size_t sent)
+{
+    size_t surplus = 0;
+    if (path->anchor) {
+        return sent - path->count;
+    }
+    for (unsigned i = 1; i < chain->count; i++) {
+        bool on_path = false, again = false;
+        for (unsigned k = 0; k < path->count; k++) {
+            on_path |= path->sent_at[k] == i;
+            again |= gnutls_x509_crt_equals(chain->certs[i], path->certs[k]) != 0;
+        }
+        if (!on_path &&
+            (again || gnutls_x509_crt_get_basic_constraints(chain->certs[i], NULL, NULL, NULL) <= 0)) {
+            surplus++;
+        }
+    }
+    return surplus;
+}
+
 bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t now, struct certificate *out,
                  struct arena *arena)
 {
@@ -240,6 +272,11 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
         out->chain_errors |= 1u << CHAIN_WRONG_PURPOSE;
         out->leaf_errors |= 1u << CHAIN_WRONG_PURPOSE;
     }
+    for (unsigned i = 1; i < path.count && !out->wrong_purpose.data; i++) {
+        if (!gnutls_x509_crt_check_key_purpose(path.certs[i], GNUTLS_KP_TLS_WWW_SERVER, 0)) {
+            out->wrong_purpose = cert_subject(path.certs[i], arena, &out->name_cut);
+        }
+    }
     if (path.anchor) {
         out->chain_errors |= verify_anchored(&path, env, arena);
     } else {
@@ -247,6 +284,6 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
         note_issuer_url(path.certs[path.count - 1], out, arena);
     }
     chain->issuer = path.count > 1 ? path.certs[1] : path.anchor;
-    out->surplus = chain->count - path.count;
+    out->surplus = count_surplus(chain, &path, out->chain_sent);
     return !arena->failed;
 }

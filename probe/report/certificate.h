@@ -55,7 +55,9 @@ struct certificate {
     struct text missing_issuer; /* the issuer that was not found, absent: none */
     struct text issuer_url;     /* where the last link's issuer can be had (caIssuers) */
     struct text bad_ca;         /* subject of the first CA out of its time */
-    struct text weak;           /* which certificate has a weak key or signature, and what */
+    struct text weak_key;       /* the first certificate with one, and what it is; absent: none */
+    struct text weak_signature; /* the same */
+    struct text wrong_purpose;  /* subject of the first CA whose EKU excludes servers; absent: none */
     bool name_cut;              /* a subject or issuer is not shown whole */
     size_t surplus;             /* certificates sent that are on no path */
 };

@@ -132,16 +132,22 @@ static void untrusted(struct report *r, const struct port_report *p)
     if (why == NULL) {
         return;
     }
-    const char *end = c->chain_count > 0 ? judge_quote(r, c->chain[c->chain_count - 1].issuer) : "";
+    struct text last = c->missing_issuer;
+    if (last.len == 0 && c->chain_count > 0) {
+        last = c->chain[c->chain_count - 1].issuer;
+    }
+    const char *end = last.len > 0 ? judge_quote(r, last) : "";
+    bool url = (c->chain_errors & BIT(UNKNOWN_ISSUER)) && c->issuer_url.len > 0;
     judge_add(r, p, FINDING_CERTIFICATE_UNTRUSTED,
-              arena_printf(&r->arena, "%s%s%s%s.", why, end[0] != '\0' ? "; it ends at the issuer \"" : "",
-                           end, end[0] != '\0' ? "\"" : ""));
+              arena_printf(&r->arena, "%s%s%s%s.%s%s", why,
+                           end[0] != '\0' ? "; it ends at the issuer \"" : "", end,
+                           end[0] != '\0' ? "\"" : "", url ? " Its certificate can be had at " : "",
+                           url ? judge_quote(r, c->issuer_url) : ""));
 }
 
 static void chain(struct report *r, const struct port_report *p)
 {
     const struct certificate *c = &p->certificate;
-    const char *weak = c->weak.len > 0 ? judge_quote(r, c->weak) : subject(r, c);
     if (c->chain_errors & BIT(SELF_SIGNED)) {
         judge_add(r, p, FINDING_CERTIFICATE_SELF_SIGNED,
                   arena_printf(&r->arena, "The certificate %s is its own issuer and is not a trusted root.",
@@ -152,16 +158,23 @@ static void chain(struct report *r, const struct port_report *p)
                   arena_printf(&r->arena, "The %zu certificates link up only after sorting.", c->chain_sent));
     }
     if (c->chain_errors & BIT(WEAK_KEY)) {
-        judge_add(r, p, FINDING_CERTIFICATE_KEY_WEAK, arena_printf(&r->arena, "Weak key: %s.", weak));
+        judge_add(r, p, FINDING_CERTIFICATE_KEY_WEAK,
+                  c->weak_key.len > 0
+                      ? arena_printf(&r->arena, "%s.", judge_quote(r, c->weak_key))
+                      : arena_printf(&r->arena, "The key of %s is too short.", subject(r, c)));
     }
     if (c->chain_errors & BIT(WEAK_SIGNATURE)) {
         judge_add(r, p, FINDING_CERTIFICATE_SIGNATURE_WEAK,
-                  arena_printf(&r->arena, "Weak signature: %s.", weak));
+                  c->weak_signature.len > 0
+                      ? arena_printf(&r->arena, "%s.", judge_quote(r, c->weak_signature))
+                      : arena_printf(&r->arena, "The signature of %s is too weak.", subject(r, c)));
     }
     if (c->chain_errors & BIT(WRONG_PURPOSE)) {
-        judge_add(
-            r, p, FINDING_CERTIFICATE_WRONG_PURPOSE,
-            arena_printf(&r->arena, "The extended key usage of %s does not hold serverAuth.", subject(r, c)));
+        judge_add(r, p, FINDING_CERTIFICATE_WRONG_PURPOSE,
+                  arena_printf(&r->arena, "The extended key usage of %s does not hold serverAuth.",
+                               (c->leaf_errors & BIT(WRONG_PURPOSE)) || c->wrong_purpose.len == 0
+                                   ? subject(r, c)
+                                   : judge_quote(r, c->wrong_purpose)));
     }
     if (c->chain_errors & BIT(REVOKED)) {
         judge_add(r, p, FINDING_CERTIFICATE_REVOKED,

@@ -2,6 +2,7 @@
 import atexit
 import datetime
 import functools
+import hashlib
 import os
 import shutil
 import ssl
@@ -69,13 +70,39 @@ def directory():
 
 def _key(path, kind):
     option = {
+        "dsa1024": [],
         "ec": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
         "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
         "rsa1024": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"],
+        "rsapss": ["-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2560"],
+        "p384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        "p521": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
         "ed25519": ["-algorithm", "ED25519"],
+        "ed448": ["-algorithm", "ED448"],
     }[kind]
-    openssl("genpkey", *option, "-out", path)
+    if kind == "dsa1024":
+        parameters = openssl("genpkey", "-genparam", "-algorithm", "DSA", "-pkeyopt", "dsa_paramgen_bits:1024")
+        openssl("genpkey", "-paramfile", "/dev/stdin", "-out", path, stdin=parameters)
+    elif kind.startswith("rsa"):
+        # They take long to make: all of a kind are one. No certificate of a chain may rely on its key being another.
+        shutil.copyfile(_shared_key(tuple(option)), path)
+    else:
+        openssl("genpkey", *option, "-out", path)
     os.chmod(path, 0o644)
+
+
+@functools.lru_cache(maxsize=None)
+def _shared_key(option):
+    path = os.path.join(directory(), option[-1].replace(":", "-") + option[1] + ".key")
+    openssl("genpkey", *option, "-out", path)
+    return path
+
+
+def bundle(certificates, path):
+    """Writes them into one PEM file; returns its path."""
+    with open(path, "w", encoding="ascii") as out:
+        out.write("".join(certificate.pem() for certificate in certificates))
+    return path
 
 
 def _asn1_time(offset):
@@ -103,7 +130,7 @@ class Certificate:
         signer = ["-selfsign", "-keyfile", self.key_file]
         if issuer:
             signer = ["-cert", issuer.file, "-keyfile", issuer.key_file]
-        if key != "ed25519" or issuer:
+        if key not in ("ed25519", "ed448") or issuer:
             signer += ["-md", digest]
         openssl("ca", "-config", config, "-batch", "-notext", "-preserveDN", "-utf8", *signer, "-in",
                 self._path("csr"), "-startdate", _asn1_time(start), "-enddate", _asn1_time(end), "-extfile",
@@ -116,6 +143,16 @@ class Certificate:
         with open(self.file, encoding="ascii") as stored:
             return stored.read()
 
+    def der(self):
+        return ssl.PEM_cert_to_DER_cert(self.pem())
+
+    def break_signature(self):
+        """Flips the last bit, which belongs to the signature. Returns the certificate."""
+        der = self.der()
+        with open(self.file, "w", encoding="ascii") as out:
+            out.write(ssl.DER_cert_to_PEM_cert(der[:-1] + bytes([der[-1] ^ 1])))
+        return self
+
     def issuers(self):
         """The certificates above this one, the root last."""
         above = []
@@ -125,19 +162,23 @@ class Certificate:
             here = here.issuer
         return above
 
-    def chain_file(self, kind="full"):
-        """A PEM file as a server is given it: `full` (without the root), `alone`, `with_root`, `disordered`."""
+    def chain(self, kind="full"):
+        """What a server is given: `full` (without the root), `alone`, `with_root`, `disordered`."""
         above = self.issuers()
-        members = {
+        return {
             "full": [self] + above[:-1],
             "alone": [self],
             "with_root": [self] + above,
             "disordered": [self] + above[::-1],
         }[kind]
-        path = self._path(kind + ".chain.pem")
-        with open(path, "w", encoding="ascii") as out:
-            out.write("".join(member.pem() for member in members))
-        return path
+
+    def chain_file(self, kind="full"):
+        """The same as a PEM file; `kind` may also be a list of certificates."""
+        if isinstance(kind, str):
+            return bundle(self.chain(kind), self._path(kind + ".chain.pem"))
+        # Each list has a file of its own: a server may be reading that of another one.
+        label = hashlib.sha256("".join(member.name for member in kind).encode()).hexdigest()[:16]
+        return bundle(kind, self._path(label + ".chain.pem"))
 
     def context(self, chain="full", ciphers=None, minimum=None, maximum=None):
         """A server-side context of Python's ssl module."""

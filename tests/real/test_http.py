@@ -236,6 +236,25 @@ class WireTest(HttpCase):
                 head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length
                 self.assertEqual(self.statuses(head), [413])
 
+    def test_too_large_body_in_chunks(self):
+        for sizes, status in (((65536, 65536), 413), ((1, 65536), 413), ((65537,), 413), ((4096,) * 40, 413),
+                              ((65536,), 200), ((4096,) * 16, 200), ((), 200)):
+            with self.subTest(total=sum(sizes), chunks=len(sizes)):
+                body = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in sizes) + b"0\r\n\r\n"
+                answers = self.service.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                           + body)
+                self.assertEqual([answer.status for answer in answers], [status])
+                if status != 200:
+                    self.problem(answers[0], status, "body_too_large")
+
+    def test_endless_chunks_are_not_read_for_ever(self):
+        chunk = b"10000\r\n%s\r\n" % (b"x" * 65536)
+        with self.service.connect() as sock:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            with self.assertRaises(OSError):
+                for _ in range(1000):
+                    sock.sendall(chunk)
+
     def test_two_hosts(self):
         self.assertEqual(self.statuses(b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), [400])
 
