@@ -137,26 +137,11 @@ static void on_job_done(struct job *job)
     struct problem problem;
     enum MHD_Result ok;
 
-    switch (job->result) {
-    case JOB_REPORTED:
+    if (job->result == JOB_REPORTED) {
         ok = answer_report(r);
-        break;
-    case JOB_BLOCKED:
-        problem_set(
-            &problem, PROBLEM_TARGET_NOT_ALLOWED,
-            "This service does not connect to the addresses of this host: they are private, reserved or "
-            "excluded by its operator. Name a host with a public address.");
+    } else {
+        http_rules_unreported(job->result, &problem);
         ok = refuse(r, &problem);
-        break;
-    case JOB_CANCELLED:
-        http_rules_stopping(&problem);
-        ok = refuse(r, &problem);
-        break;
-    case JOB_OVERLOADED:
-    default:
-        http_rules_overloaded(&problem);
-        ok = refuse(r, &problem);
-        break;
     }
     if (ok != MHD_YES) {
         r->status = 0;
@@ -199,15 +184,9 @@ static enum MHD_Result answer_ready(struct request *r)
 {
     static const char ready[] = "{\"status\":\"ready\"}";
     struct problem problem;
-    if (admission_stopping(r->http->env.admission)) {
-        http_rules_stopping(&problem);
-        return refuse(r, &problem);
-    }
-    if (admission_full(r->http->env.admission)) {
-        http_rules_overloaded(&problem);
-        return refuse(r, &problem);
-    }
-    return respond(r, MHD_HTTP_OK, lend(ready, sizeof ready - 1), "application/json");
+    return http_rules_ready(r->http->env.admission, &problem)
+               ? respond(r, MHD_HTTP_OK, lend(ready, sizeof ready - 1), "application/json")
+               : refuse(r, &problem);
 }
 
 static enum MHD_Result dispatch(struct request *r)

@@ -113,3 +113,35 @@ void http_rules_overloaded(struct problem *problem)
         "again in some seconds.");
     problem->retry_after_s = RETRY_AFTER_S;
 }
+
+void http_rules_unreported(enum job_result result, struct problem *problem)
+{
+    switch (result) {
+    case JOB_BLOCKED:
+        problem_set(
+            problem, PROBLEM_TARGET_NOT_ALLOWED,
+            "This service does not connect to the addresses of this host: they are private, reserved or "
+            "excluded by its operator. Name a host with a public address.");
+        break;
+    case JOB_CANCELLED:
+        http_rules_stopping(problem);
+        break;
+    case JOB_REPORTED:
+    case JOB_OVERLOADED:
+        http_rules_overloaded(problem);
+        break;
+    }
+}
+
+bool http_rules_ready(struct admission *admission, struct problem *problem)
+{
+    if (admission_stopping(admission)) {
+        http_rules_stopping(problem);
+        return false;
+    }
+    if (admission_full(admission)) {
+        http_rules_overloaded(problem);
+        return false;
+    }
+    return true;
+}

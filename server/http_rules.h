@@ -8,6 +8,8 @@
 
 #include "api/problem.h"
 #include "probe/base/text.h"
+#include "server/admission.h"
+#include "server/job.h"
 
 /* What the headers of one request amount to. Starts zeroed. */
 struct http_headers {
@@ -26,6 +28,12 @@ bool http_rules_check(const struct http_headers *headers, size_t line, struct pr
 /* The caller's request id where it can do no harm in a header or a log, else a random one. NULL: none given.
  */
 void http_rules_id(char id[HTTP_ID_SIZE], const char *given);
+
+/* Why a test ended without a report. */
+void http_rules_unreported(enum job_result result, struct problem *problem);
+
+/* False, with *problem: no tests are taken now. */
+bool http_rules_ready(struct admission *admission, struct problem *problem);
 
 void http_rules_body_too_large(struct problem *problem);
 void http_rules_stopping(struct problem *problem);

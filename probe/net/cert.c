@@ -8,12 +8,6 @@
 #include "probe/net/cert_internal.h"
 #include "probe/net/hostmatch.h"
 
-/* Longer names are cut when shown; this is more than the cut needs, whatever the encoding. */
-#define MAX_NAME_BYTES (LIMIT_TEXT_CHARS * 4 + 16)
-
-/* Names up to this size are printed whole; honest ones have some hundred bytes. */
-#define MAX_NAME_DER 4096u
-
 /* Larger keys are in no use (RFC 8017 sets no bound; NIST SP 800-57 goes to 15360 for RSA, CAs stop at 8192).
  */
 #define MAX_RSA_BITS 8192u
@@ -27,74 +21,6 @@
 
 /* RFC 7633: the TLS feature "status_request". */
 #define TLS_FEATURE_STATUS_REQUEST 5
-
-/* GnuTLS needs the square of the number of relative names to print a name: of a long one only the first are
- * left, about MAX_NAME_DER bytes, at least one. Changes the name in place. */
-static void shorten_name(gnutls_datum_t *dn, bool *cut)
-{
-    size_t used = 0, head = 2;
-    if (dn->size <= MAX_NAME_DER) {
-        return;
-    }
-    /* A SEQUENCE this long has its length in two to four octets (X.690 section 8.1.3.5). */
-    head += dn->data[1] & 0x7f;
-    while (used < MAX_NAME_DER && head + used + 4 <= dn->size) {
-        const unsigned char *p = dn->data + head + used;
-        size_t len = p[1] < 0x80 ? 2u + p[1] : p[1] == 0x81 ? 3u + p[2] : 4u + ((size_t)p[2] << 8 | p[3]);
-        if (p[1] > 0x82 || head + used + len > dn->size || used + len > UINT16_MAX) {
-            break;
-        }
-        used += len;
-    }
-    memmove(dn->data + 4, dn->data + head, used);
-    dn->data[1] = 0x82;
-    dn->data[2] = (unsigned char)(used >> 8);
-    dn->data[3] = (unsigned char)used;
-    *cut |= head + used < dn->size;
-    dn->size = (unsigned)used + 4;
-}
-
-/* Takes over the name's memory. */
-static struct text name_text(gnutls_datum_t *raw, struct arena *arena, bool *cut)
-{
-    gnutls_datum_t text = {NULL, 0};
-    shorten_name(raw, cut);
-    int r = gnutls_x509_rdn_get2(raw, &text, 0);
-    gnutls_free(raw->data);
-    if (r < 0) {
-        arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
-        return arena_text(arena, "", 0);
-    }
-    *cut |= text.size > MAX_NAME_BYTES;
-    struct text t = arena_text(arena, text.data, text.size < MAX_NAME_BYTES ? text.size : MAX_NAME_BYTES);
-    gnutls_free(text.data);
-    return t;
-}
-
-struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena, bool *cut)
-{
-    gnutls_datum_t raw = {NULL, 0};
-    arena->failed |= gnutls_x509_crt_get_raw_dn(cert, &raw) == GNUTLS_E_MEMORY_ERROR;
-    return raw.data ? name_text(&raw, arena, cut) : arena_text(arena, "", 0);
-}
-
-struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena, bool *cut)
-{
-    gnutls_datum_t raw = {NULL, 0};
-    arena->failed |= gnutls_x509_crt_get_raw_issuer_dn(cert, &raw) == GNUTLS_E_MEMORY_ERROR;
-    return raw.data ? name_text(&raw, arena, cut) : arena_text(arena, "", 0);
-}
-
-bool cert_names_issuer(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
-{
-    gnutls_datum_t named = {NULL, 0}, subject = {NULL, 0};
-    bool same = gnutls_x509_crt_get_raw_issuer_dn(cert, &named) >= 0 &&
-                gnutls_x509_crt_get_raw_dn(issuer, &subject) >= 0 && named.size == subject.size &&
-                memcmp(named.data, subject.data, named.size) == 0;
-    gnutls_free(named.data);
-    gnutls_free(subject.data);
-    return same && gnutls_x509_crt_check_issuer(cert, issuer); /* key identifiers as well */
-}
 
 /* Also of keys bound to RSASSA-PSS, which gnutls_x509_crt_get_pk_rsa_raw() does not read. */
 static bool exponent_is_short(gnutls_x509_crt_t cert)
@@ -202,7 +128,7 @@ static struct text ip_san_text(const gnutls_datum_t *raw, struct arena *arena)
 
 static struct text bounded_text(const gnutls_datum_t *d, struct arena *arena)
 {
-    return arena_text(arena, d->data, d->size < MAX_NAME_BYTES ? d->size : MAX_NAME_BYTES);
+    return arena_text(arena, d->data, d->size < CERT_NAME_BYTES ? d->size : CERT_NAME_BYTES);
 }
 
 static struct text other_name_text(const gnutls_datum_t *oid, const gnutls_datum_t *raw, enum san_type *type,
@@ -279,13 +205,13 @@ static void read_sans(gnutls_subject_alt_names_t sans, const struct cert_input *
                 (struct san){type == GNUTLS_SAN_DNSNAME ? SAN_DNS : SAN_IP, {(char *)raw.data, raw.size}};
         }
         out->hostname_match |= (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_IPADDRESS) && raw.data &&
-                               raw.size <= MAX_NAME_BYTES && san_matches(san, &raw, in);
+                               raw.size <= CERT_NAME_BYTES && san_matches(san, &raw, in);
     }
 }
 
 static void describe_common_name(gnutls_x509_crt_t leaf, struct certificate *out, struct arena *arena)
 {
-    char cn[MAX_NAME_BYTES];
+    char cn[CERT_NAME_BYTES];
     gnutls_datum_t raw = {NULL, 0};
     bool cut = false;
 
@@ -293,7 +219,7 @@ static void describe_common_name(gnutls_x509_crt_t leaf, struct certificate *out
     if (!raw.data) {
         return;
     }
-    shorten_name(&raw, &cut);
+    cert_shorten_name(&raw, &cut);
     for (unsigned i = 0; i < MAX_COMMON_NAMES; i++) {
         size_t size = sizeof cn;
         int r = gnutls_x509_rdn_get_by_oid(&raw, GNUTLS_OID_X520_COMMON_NAME, i, 0, cn, &size);

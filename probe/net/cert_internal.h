@@ -13,6 +13,14 @@ struct parsed_chain {
     gnutls_x509_crt_t issuer; /* of the leaf: one of `certs`, a trusted root, or NULL; borrowed */
 };
 
+/* Longer texts are cut when shown; this is more than the cut needs, whatever the encoding. */
+#define CERT_NAME_BYTES (LIMIT_TEXT_CHARS * 4 + 16)
+
+/* cert_name.c: names in certificates. GnuTLS needs the square of the number of relative names to print a
+ * name: of a long one (DER, changed in place) only the first are left, at least one. *cut is set, never
+ * cleared. */
+void cert_shorten_name(gnutls_datum_t *dn, bool *cut);
+
 /* The subject in RFC 4514 form, cut where nobody would read on (sets *cut). */
 struct text cert_subject(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
 struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
