@@ -99,18 +99,30 @@ static void chain_expired(struct report *r, const struct port_report *p)
                            judge_quote(r, c->bad_ca)));
 }
 
+/* What is missing can be fetched by the administrator, never by us: the certificate itself names the place.
+ */
+static void tell_where(struct report *r, const struct certificate *c, enum finding_id id)
+{
+    struct finding *last = r->finding_count > 0 ? &r->findings[r->finding_count - 1] : NULL;
+    if (last == NULL || last->id != id || c->issuer_url.len == 0) {
+        return;
+    }
+    const char *remedy = arena_printf(&r->arena, "%s The missing issuer's certificate can be had at %s",
+                                      last->remedy, judge_quote(r, c->issuer_url));
+    last->remedy = remedy != NULL ? remedy : last->remedy;
+}
+
 static void chain_incomplete(struct report *r, const struct port_report *p)
 {
     const struct certificate *c = &p->certificate;
-    bool url = c->issuer_url.len > 0;
     if (c->chain_errors & BIT(MISSING_INTERMEDIATE)) {
         judge_add(
             r, p, FINDING_CERTIFICATE_CHAIN_INCOMPLETE,
             arena_printf(&r->arena,
                          "The issuer \"%s\" is neither among the certificates sent (%zu) nor a root that is "
-                         "trusted.%s%s",
-                         judge_quote(r, c->missing_issuer), c->chain_sent, url ? " It can be had at " : "",
-                         url ? judge_quote(r, c->issuer_url) : ""));
+                         "trusted.",
+                         judge_quote(r, c->missing_issuer), c->chain_sent));
+        tell_where(r, c, FINDING_CERTIFICATE_CHAIN_INCOMPLETE);
     }
 }
 
@@ -137,12 +149,12 @@ static void untrusted(struct report *r, const struct port_report *p)
         last = c->chain[c->chain_count - 1].issuer;
     }
     const char *end = last.len > 0 ? judge_quote(r, last) : "";
-    bool url = (c->chain_errors & BIT(UNKNOWN_ISSUER)) && c->issuer_url.len > 0;
     judge_add(r, p, FINDING_CERTIFICATE_UNTRUSTED,
-              arena_printf(&r->arena, "%s%s%s%s.%s%s", why,
-                           end[0] != '\0' ? "; it ends at the issuer \"" : "", end,
-                           end[0] != '\0' ? "\"" : "", url ? " Its certificate can be had at " : "",
-                           url ? judge_quote(r, c->issuer_url) : ""));
+              arena_printf(&r->arena, "%s%s%s%s.", why, end[0] != '\0' ? "; it ends at the issuer \"" : "",
+                           end, end[0] != '\0' ? "\"" : ""));
+    if (c->chain_errors & BIT(UNKNOWN_ISSUER)) {
+        tell_where(r, c, FINDING_CERTIFICATE_UNTRUSTED);
+    }
 }
 
 static void chain(struct report *r, const struct port_report *p)

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -276,12 +277,42 @@ static void test_verdicts(void **state)
     sample_check_verdicts(&r, verdicts, COUNT(verdicts));
 }
 
+/* The place that a certificate names for its issuer's stands in the remedy, and only where something is
+ * missing. */
+static void test_url_of_missing_issuer(void **state)
+{
+    static const struct {
+        enum chain_error error;
+        enum finding_id id;
+        bool told;
+    } rows[] = {
+        {CHAIN_MISSING_INTERMEDIATE, FINDING_CERTIFICATE_CHAIN_INCOMPLETE, true},
+        {CHAIN_UNKNOWN_ISSUER, FINDING_CERTIFICATE_UNTRUSTED, true},
+        {CHAIN_BAD_SIGNATURE, FINDING_CERTIFICATE_UNTRUSTED, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        sample_report(&r);
+        struct certificate *c = &r.ports[0].certificate;
+        c->chain_errors = 1u << rows[i].error;
+        c->missing_issuer = text_of("CN=Missing CA");
+        c->issuer_url = text_of("http://ca.example/issuing.der\x1b");
+        assert_true(judge(&r));
+        const struct finding *f = sample_find(&r, rows[i].id, 143);
+        assert_non_null(f);
+        assert_int_equal(strstr(f->remedy, "http://ca.example/issuing.der\\x1b") != NULL, rows[i].told);
+        assert_non_null(strstr(f->detail, rows[i].told ? "CN=Missing CA" : "signature"));
+        report_deinit(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found),
         cmocka_unit_test(test_absent),
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_url_of_missing_issuer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
