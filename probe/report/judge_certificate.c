@@ -38,6 +38,14 @@ static const char *subject(struct report *r, const struct certificate *c)
     return shown[0] != '\0' ? shown : "without a subject";
 }
 
+static const char *days(struct report *r, int64_t seconds)
+{
+    int64_t n = seconds / SECONDS_PER_DAY;
+    const char *words =
+        n == 0 ? "less than a day" : arena_printf(&r->arena, "%" PRId64 " day%s", n, n == 1 ? "" : "s");
+    return words != NULL ? words : "";
+}
+
 /* Dates of the leaf, where it could be read. */
 static void dates(struct report *r, const struct port_report *p)
 {
@@ -51,11 +59,13 @@ static void dates(struct report *r, const struct port_report *p)
     date(leaf->not_after, to);
     if (c->leaf_errors & BIT(EXPIRED)) {
         judge_add(r, p, FINDING_CERTIFICATE_EXPIRED,
-                  arena_printf(&r->arena, "The certificate %s expired on %s.", subject(r, c), to));
+                  arena_printf(&r->arena, "The certificate %s expired on %s, %s ago.", subject(r, c), to,
+                               days(r, r->tested_at - leaf->not_after)));
     }
     if (c->leaf_errors & BIT(NOT_YET_VALID)) {
         judge_add(r, p, FINDING_CERTIFICATE_NOT_YET_VALID,
-                  arena_printf(&r->arena, "The certificate %s becomes valid on %s.", subject(r, c), from));
+                  arena_printf(&r->arena, "The certificate %s becomes valid on %s, in %s.", subject(r, c),
+                               from, days(r, leaf->not_before - r->tested_at)));
     }
     if (leaf->not_after - leaf->not_before > VALIDITY_LONG) {
         judge_add(r, p, FINDING_CERTIFICATE_VALIDITY_LONG,
