@@ -193,9 +193,30 @@ class CertificateTest(RogueCase):
         self.assertLess(took, 2 * service.slowness())
 
     def test_subject_of_one_very_long_name(self):
-        port, _ = self.against("tls=1.3 talk", chain=rogue.chain([with_size(5000)]))
-        self.assertLess(len(port["certificate"]["subject"]), 600)
-        self.assertEqual(port["truncated"], ["text"])
+        for size in (5000, 60 * 1024, 70 * 1024):
+            with self.subTest(size=size):
+                port, _ = self.against("tls=1.3 talk", chain=rogue.chain([with_size(size)]))
+                subject = port["certificate"]["subject"]
+                self.assertEqual(subject[:10], "CN=aaaaaaa" if size < 65536 else "")
+                self.assertEqual(len(subject), 512 if size < 65536 else 0)
+                self.assertEqual(port["truncated"], ["text"])
+
+    def test_certificates_that_do_not_parse(self):
+        broken = [b"not DER at all", b"\x30\x80\x00\x00", leaf()[:-40], b"\x30\x03\x02\x01\x05"]
+        for junk in broken:
+            with self.subTest(junk=junk[:8], place="behind the leaf"):
+                port, report = self.against("tls=1.3 talk", chain=rogue.chain([leaf(), junk]))
+                self.assertIsNone(port["error"])
+                self.assertEqual(len(port["certificate"]["chain"]), 1)
+                self.assertIn("other", port["certificate"]["chain_errors"])
+                self.assertIn("certificate_untrusted", self.ids(report))
+            for version in VERSIONS:
+                with self.subTest(junk=junk[:8], place="leaf", version=version):
+                    port, report = self.against("tls=%s talk" % version, chain=rogue.chain([junk, leaf()]))
+                    self.assertEqual(port["error"]["code"], "tls_handshake_failed")
+                    self.assertTrue(port["error"]["raw"].startswith("GNUTLS_E_"), port["error"])
+                    self.assertFalse(port["implicit_tls"])
+                    self.assertIn("tls_handshake_failed", self.ids(report))
 
     def test_certificate_over_its_bound(self):
         for chain, shown in (([leaf(), with_size(MOST_CERTIFICATE)], 1),
