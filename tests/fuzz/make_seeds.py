@@ -8,6 +8,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 
+import certrows
 import certs
 
 DAY = certs.DAY
@@ -52,6 +53,12 @@ def main():
         "rsa": good.leaf("good.test", key="rsa", end=2000 * DAY),
         "weak": good.leaf("good.test", key="rsa1024", digest="sha1", end=2000 * DAY),
         "ed25519": good.leaf("good.test", key="ed25519", end=2000 * DAY),
+        "ed448": good.leaf("good.test", key="ed448", end=2000 * DAY),
+        "dsa": good.leaf("good.test", key="dsa1024", end=2000 * DAY),
+        "selfrsa": certs.self_signed("good.test", key="rsa", end=2000 * DAY),
+        "scts": good.leaf("good.test", end=2000 * DAY,
+                          extra="%s=DER:%s\n" % (certrows.SCT_LIST, certrows.scts(3).hex(":"))),
+        "manynames": good.leaf(*["n%d.test" % number for number in range(510)], "good.test", end=2000 * DAY),
         "expired": good.leaf("good.test", start=-90 * DAY, end=-3 * DAY),
         "self": certs.self_signed("good.test", end=2000 * DAY),
         "commonname": good.leaf(cn="good.test", end=2000 * DAY),
