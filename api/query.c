@@ -144,10 +144,20 @@ static bool check_timeout(const struct context *c, const struct parameter *self,
     return refuse(c, self, value, expected);
 }
 
+static bool check_switch(const struct context *c, const struct parameter *self, struct text value, bool *on)
+{
+    *on = is(value, "true");
+    return *on || is(value, "false") || refuse(c, self, value, "give true or false");
+}
+
 static bool check_fresh(const struct context *c, const struct parameter *self, struct text value)
 {
-    c->query->fresh = is(value, "true");
-    return c->query->fresh || is(value, "false") || refuse(c, self, value, "give true or false");
+    return check_switch(c, self, value, &c->query->fresh);
+}
+
+static bool check_transcript(const struct context *c, const struct parameter *self, struct text value)
+{
+    return check_switch(c, self, value, &c->query->probe.transcript);
 }
 
 static bool check_not_yet(const struct context *c, const struct parameter *self, struct text value)
@@ -163,7 +173,7 @@ static const struct parameter parameters[] = {
     {"host", check_host, NULL},          {"ports", check_ports, NULL},
     {"address", check_address, NULL},    {"addresses", check_addresses, "first"},
     {"timeout_ms", check_timeout, NULL}, {"fresh", check_fresh, NULL},
-    {"deep", check_not_yet, "false"},    {"transcript", check_not_yet, "false"},
+    {"deep", check_not_yet, "false"},    {"transcript", check_transcript, NULL},
 };
 
 #define HOST_INDEX 0

@@ -136,6 +136,9 @@ static json_t *truncated(struct json_out *o, const struct port_report *p, unsign
     if (p->caps.truncated) {
         cuts |= 1u << CUT_CAPABILITIES;
     }
+    if (p->transcript.truncated) {
+        cuts |= 1u << CUT_TRANSCRIPT;
+    }
     if (p->certificate.san_total > p->certificate.san_count) {
         cuts |= 1u << CUT_SANS;
     }
@@ -150,6 +153,23 @@ static json_t *truncated(struct json_out *o, const struct port_report *p, unsign
         if (cuts & 1u << c) {
             json_out_append(o, array, json_out_own(o, cut_name((enum cut)c)));
         }
+    }
+    return array;
+}
+
+static json_t *transcript(struct json_out *o, const struct transcript *transcript)
+{
+    json_t *array = json_out_array(o);
+    for (size_t i = 0; i < transcript->count; i++) {
+        const struct transcript_line *line = &transcript->lines[i];
+        json_t *t = json_out_object(o);
+        json_out_put(o, t, "connection", json_out_integer(o, line->connection));
+        json_out_put(o, t, "at_ms", json_out_ms(o, line->at_ms));
+        json_out_put(o, t, "direction", json_out_own(o, line->sent ? "sent" : "received"));
+        json_out_put(o, t, "tls", json_out_bool(line->tls));
+        json_out_put(o, t, "complete", json_out_bool(line->complete));
+        json_out_put(o, t, "text", json_out_text(o, line->text));
+        json_out_append(o, array, t);
     }
     return array;
 }
@@ -180,8 +200,10 @@ static json_t *port(struct json_out *o, const struct report *r, const struct por
     json_out_put(o, t, "certificate", certificate_json(o, &p->certificate, r->tested_at));
     json_out_put(o, t, "timings_ms", timings(o, &p->timings));
     note_cuts(o, &cuts, CUT_TEXT);
+    json_t *lines = transcript(o, &p->transcript);
+    note_cuts(o, &cuts, CUT_TRANSCRIPT);
     json_out_put(o, t, "truncated", truncated(o, p, cuts));
-    json_out_put(o, t, "transcript", json_out_array(o));
+    json_out_put(o, t, "transcript", lines);
     return t;
 }
 

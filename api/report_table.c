@@ -13,6 +13,7 @@
 #define FINDING_COLUMN 4u
 #define LIST_COLUMN 9u
 #define FACT_COLUMN 11u
+#define LINE_COLUMN 17u
 #define SERVICE_COLUMN 7u
 #define VERDICT_COLUMN 16u
 #define ADDRESS_COLUMN 30u
@@ -324,6 +325,36 @@ static void feature_gaps(struct page *p, const struct report *r)
     }
 }
 
+/* "S:" and "C:" as in the RFCs; a line of its own tells where another connection or TLS begins. */
+static void transcript(struct page *p, const struct port_report *port)
+{
+    const struct transcript *t = &port->transcript;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct transcript_line *line = &t->lines[i], *before = i > 0 ? line - 1 : NULL;
+        if (i == 0) {
+            heading(p, "Dialogue with port");
+            page_say(p, " %u", (unsigned)port->number);
+            page_end_line(p);
+            p->indent = LINE_COLUMN;
+        }
+        if (before != NULL && before->connection != line->connection) {
+            page_go_to(p, INDENT);
+            page_say(p, "--- another connection");
+            page_end_line(p);
+        }
+        if (line->tls && (before == NULL || !before->tls)) {
+            page_go_to(p, INDENT);
+            page_say(p, "--- inside TLS");
+            page_end_line(p);
+        }
+        page_go_to(p, INDENT);
+        page_say(p, "%8.1f ms %s ", line->at_ms, line->sent ? "C:" : "S:");
+        page_show(p, line->text, LIMIT_TEXT_CHARS);
+        page_say(p, "%s", line->complete ? "" : " (no line end)");
+        page_end_line(p);
+    }
+}
+
 char *report_table(const struct report *r)
 {
     struct page p;
@@ -334,6 +365,9 @@ char *report_table(const struct report *r)
     findings(&p, r);
     capabilities(&p, r);
     feature_gaps(&p, r);
+    for (size_t i = 0; i < r->port_count; i++) {
+        transcript(&p, &r->ports[i]);
+    }
     char *text = page_take(&p);
     page_deinit(&p);
     return text;

@@ -1,37 +1,18 @@
-#include "probe/attempt.h"
+#include "probe/attempt_record.h"
 
 #include <string.h>
 #include <sys/random.h>
 
 #include "probe/probe.h"
 
+/* As much of the server's words as a report can ever show: LIMIT_TEXT_CHARS of four octets. */
+#define SAID_BYTES (LIMIT_TEXT_CHARS * 4)
+
 static void on_event(void *owner, enum conn_event event);
 
 static void set_state(struct attempt *a, enum attempt_state state)
 {
     a->state = state;
-}
-
-static double ms_since(uint64_t ns)
-{
-    return (double)(uv_hrtime() - ns) / 1e6;
-}
-
-static void record_try(struct attempt *a, const struct ip *ip, double duration_ms,
-                       const struct failure *failure)
-{
-    struct port_report *port = a->port;
-    if (port->try_count < sizeof port->tries / sizeof port->tries[0]) {
-        port->tries[port->try_count++] = (struct connect_try){*ip, duration_ms, *failure};
-    }
-}
-
-static void record_blocked(struct attempt *a)
-{
-    static const struct failure blocked = {.code = ERROR_ADDRESS_BLOCKED, .phase = PHASE_CONNECT};
-    while (a->next < a->plan->candidate_count && !a->plan->candidates[a->next].permitted) {
-        record_try(a, &a->plan->candidates[a->next++].ip, 0, &blocked);
-    }
 }
 
 static const struct candidate *current(const struct attempt *a)
@@ -52,7 +33,7 @@ static void open_current(struct attempt *a)
 /* False: no address is left. */
 static bool open_next(struct attempt *a)
 {
-    record_blocked(a);
+    attempt_record_blocked(a);
     if (a->next == a->plan->candidate_count) {
         return false;
     }
@@ -88,7 +69,8 @@ static void finish(struct attempt *a)
     if (a->state == ATTEMPT_CLOSING) {
         return;
     }
-    a->port->timings.total = ms_since(a->started);
+    a->port->timings.total = attempt_ms_since(a->started);
+    a->port->received = a->conn.raw_bytes;
     set_state(a, ATTEMPT_CLOSING);
     conn_close(&a->conn);
 }
@@ -97,19 +79,11 @@ static void fail(struct attempt *a, struct failure failure)
 {
     /* What was said lies in buffers of the connection. */
     if (failure.said.data) {
-        failure.said = arena_text(a->plan->arena, failure.said.data, failure.said.len);
+        size_t len = failure.said.len < SAID_BYTES ? failure.said.len : SAID_BYTES;
+        failure.said = arena_text(a->plan->arena, failure.said.data, len);
     }
     port_fail(a->port, failure);
     finish(a);
-}
-
-static void describe_certificate(struct attempt *a)
-{
-    const struct attempt_plan *plan = a->plan;
-    if (a->conn.tls.session && !tls_describe_certificate(&a->conn.tls, plan->tls, plan->host, &plan->host_ip,
-                                                         plan->now, &a->port->certificate, plan->arena)) {
-        a->ours = true;
-    }
 }
 
 static void secure(struct attempt *a)
@@ -129,21 +103,24 @@ static void await_reply(struct attempt *a)
     conn_wait(&a->conn, ms > 0 ? ms : a->plan->env->settings.io_timeout_ms);
 }
 
-static void note_reply_time(struct attempt *a)
+/* The dialogue is over although it has not reached its end. What has come of a line tells most. */
+static void break_off(struct attempt *a, struct failure failure)
 {
-    double ms = ms_since(a->marked);
-    if (ms > a->port->timings.slowest_reply) {
-        a->port->timings.slowest_reply = ms;
+    const struct buf *in = &a->conn.in;
+    attempt_record_rest(a);
+    if (in->len > 0) {
+        failure.said = (struct text){(const char *)in->data, in->len};
     }
+    fail(a, failure);
 }
 
 /* Carries out what the dialogue decided. */
 static void act(struct attempt *a, enum proto_verdict verdict)
 {
-    static const struct failure injected = {.code = ERROR_PLAINTEXT_AFTER_STARTTLS, .phase = PHASE_STARTTLS};
     switch (verdict) {
     case PROTO_MORE:
         if (a->out.len > 0) {
+            attempt_record_line(a, true, a->out.data, a->out.len);
             conn_send(&a->conn, a->out.data, a->out.len);
             buf_consume(&a->out, a->out.len);
             await_reply(a);
@@ -151,10 +128,7 @@ static void act(struct attempt *a, enum proto_verdict verdict)
         break;
     case PROTO_STARTTLS:
         if (a->conn.in.len > 0) {
-            struct failure f = injected;
-            f.said = (struct text){(const char *)a->conn.in.data, a->conn.in.len};
-            f.said.len = f.said.len < LIMIT_TEXT_CHARS ? f.said.len : LIMIT_TEXT_CHARS;
-            fail(a, f);
+            break_off(a, (struct failure){.code = ERROR_PLAINTEXT_AFTER_STARTTLS, .phase = PHASE_STARTTLS});
         } else {
             secure(a);
         }
@@ -170,6 +144,20 @@ static void act(struct attempt *a, enum proto_verdict verdict)
     }
 }
 
+/* No whole reply will come any more: unless that is the end of the dialogue, `failure` tells why. */
+static void end_talk(struct attempt *a, struct failure failure)
+{
+    const struct buf *in = &a->conn.in;
+    failure.phase = a->proto->phase(&a->imap);
+    enum proto_verdict verdict = a->proto->ended(&a->imap, in->data, in->len);
+    if (verdict == PROTO_MORE) {
+        break_off(a, failure);
+    } else {
+        attempt_record_rest(a);
+        act(a, verdict);
+    }
+}
+
 static void start_talking(struct attempt *a, bool after_starttls)
 {
     bool tls = a->port->tls_port;
@@ -182,12 +170,11 @@ static void on_opened(struct attempt *a)
 {
     static const struct failure none = {.code = ERROR_NONE};
     struct port_report *port = a->port;
-    double ms = ms_since(a->opened);
-    record_try(a, &current(a)->ip, ms, &none);
+    attempt_record_try(a, &none);
     port->reachable = true;
     port->address = current(a)->ip;
     port->source_address = conn_local(&a->conn);
-    port->timings.connect = ms;
+    port->timings.connect = attempt_ms_since(a->opened);
     if (port->tls_port) {
         secure(a);
     } else {
@@ -198,11 +185,11 @@ static void on_opened(struct attempt *a)
 static void on_secured(struct attempt *a)
 {
     struct port_report *port = a->port;
-    port->timings.tls_handshake = ms_since(a->marked);
+    port->timings.tls_handshake = attempt_ms_since(a->marked);
     if (!tls_describe(&a->conn.tls, &port->tls, a->plan->arena)) {
         a->ours = true;
     }
-    describe_certificate(a);
+    attempt_record_certificate(a);
     port->implicit_tls = port->tls_port;
     port->starttls_supported = !port->tls_port;
     start_talking(a, !port->tls_port);
@@ -220,20 +207,17 @@ static void on_bytes(struct attempt *a)
             break;
         }
         if (frame == FRAME_TOO_LONG) {
-            if (a->proto->ended(&a->imap, END_EOF) == PROTO_MORE) {
-                fail(a, (struct failure){.code = ERROR_RESPONSE_TOO_LONG, .phase = before});
-            } else {
-                finish(a);
-            }
+            end_talk(a, (struct failure){.code = ERROR_RESPONSE_TOO_LONG});
             break;
         }
+        attempt_record_line(a, false, c->in.data, len);
         enum proto_verdict verdict = a->proto->reply(&a->imap, c->in.data, len, &a->out);
         buf_consume(&c->in, len);
         if (before == PHASE_GREETING && a->port->dialogue.greeting != GREETING_NONE) {
-            a->port->timings.greeting = ms_since(a->marked);
+            a->port->timings.greeting = attempt_ms_since(a->marked);
         }
         if (verdict != PROTO_MORE || a->out.len > 0) {
-            note_reply_time(a);
+            attempt_record_wait(a);
         }
         act(a, verdict);
     }
@@ -243,7 +227,7 @@ static void on_bytes(struct attempt *a)
 static void on_connect_failed(struct attempt *a, struct failure failure)
 {
     failure.phase = PHASE_CONNECT;
-    record_try(a, &current(a)->ip, ms_since(a->opened), &failure);
+    attempt_record_try(a, &failure);
     set_state(a, ATTEMPT_CONNECTING);
     conn_close(&a->conn);
 }
@@ -258,15 +242,7 @@ static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
     a->alpn = false;
     a->reopen = true;
     port->tries[port->try_count - 1].error = *failure;
-    /* The second connection tells everything anew. */
-    port->dialogue = (struct dialogue){.greeting = GREETING_NONE};
-    port->caps = (struct caps){.truncated = false};
-    port->tls = (struct tls_facts){.completed = false};
-    port->certificate = (struct certificate){.seen = false};
-    port->implicit_tls = port->starttls_supported = false;
-    port->truncated = 0;
-    port->timings.greeting = port->timings.tls_handshake = TIME_NONE;
-    port->timings.slowest_reply = 0;
+    attempt_forget(a);
     begin_dialogue(a);
     set_state(a, ATTEMPT_CONNECTING);
     conn_close(&a->conn);
@@ -290,26 +266,14 @@ static void on_handshake_failed(struct attempt *a, struct failure failure)
         failure.code = ERROR_CLIENT_CERTIFICATE_REQUIRED;
     }
     if (a->state == ATTEMPT_SECURING) {
-        describe_certificate(a);
+        attempt_record_certificate(a);
+    }
+    if (failure.said.len > 0) {
+        attempt_record_line(a, false, failure.said.data, failure.said.len);
     }
     a->port->implicit_tls = false;
     a->port->starttls_supported = false;
     fail(a, failure);
-}
-
-static void on_talk_ended(struct attempt *a, enum proto_end why, struct failure failure)
-{
-    enum proto_verdict verdict = a->proto->ended(&a->imap, why);
-    if (verdict == PROTO_MORE) {
-        /* The handshake is over: whatever TLS says now ends the connection, and alert and raw tell how. */
-        if (failure.code == ERROR_TLS_HANDSHAKE_FAILED) {
-            failure.code = ERROR_CONNECTION_CLOSED;
-        }
-        failure.phase = a->proto->phase(&a->imap);
-        fail(a, failure);
-    } else {
-        act(a, verdict);
-    }
 }
 
 static void on_ended(struct attempt *a)
@@ -332,7 +296,12 @@ static void on_ended(struct attempt *a)
         if (a->conn.tls.session && !a->proven && failure.alert) {
             on_handshake_failed(a, failure);
         } else {
-            on_talk_ended(a, failure.code == ERROR_CONNECTION_CLOSED ? END_EOF : END_RESET, failure);
+            /* The handshake is over: whatever TLS says now ends the connection, and alert and raw tell how.
+             */
+            if (failure.code == ERROR_TLS_HANDSHAKE_FAILED) {
+                failure.code = ERROR_CONNECTION_CLOSED;
+            }
+            end_talk(a, failure);
         }
         break;
     case ATTEMPT_CLOSING:
@@ -353,7 +322,7 @@ static void on_timed_out(struct attempt *a)
         on_handshake_failed(a, failure);
         break;
     case ATTEMPT_TALKING:
-        on_talk_ended(a, END_TIMEOUT, failure);
+        end_talk(a, failure);
         break;
     case ATTEMPT_CLOSING:
     case ATTEMPT_DONE:
@@ -364,7 +333,7 @@ static void on_timed_out(struct attempt *a)
 static void done(struct attempt *a)
 {
     while (a->next < a->plan->candidate_count) {
-        record_blocked(a);
+        attempt_record_blocked(a);
         a->next++;
     }
     buf_deinit(&a->out);
@@ -388,7 +357,7 @@ static void on_closed(struct attempt *a)
                 break;
             }
         }
-        port->timings.total = ms_since(a->started);
+        port->timings.total = attempt_ms_since(a->started);
         done(a);
     }
 }
@@ -425,18 +394,19 @@ void attempt_abort(struct attempt *a, enum error_code code)
         /* Between two addresses: no further one is tried. */
         if (a->state == ATTEMPT_CONNECTING) {
             port_fail(a->port, failure);
-            a->port->timings.total = ms_since(a->started);
+            a->port->timings.total = attempt_ms_since(a->started);
             set_state(a, ATTEMPT_CLOSING);
         }
         return;
     }
     if (a->state == ATTEMPT_CONNECTING) {
-        record_try(a, &current(a)->ip, ms_since(a->opened), &failure);
+        attempt_record_try(a, &failure);
     } else if (a->state == ATTEMPT_SECURING) {
         failure.phase = PHASE_TLS;
-        describe_certificate(a);
+        attempt_record_certificate(a);
     } else if (a->state == ATTEMPT_TALKING) {
-        failure.phase = a->proto->phase(&a->imap);
+        end_talk(a, failure);
+        return;
     }
     fail(a, failure);
 }

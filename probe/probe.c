@@ -232,11 +232,12 @@ static void on_start(uv_timer_t *timer)
     }
 }
 
-static void add_port(struct report *r, uint16_t number, bool tls_port)
+static void add_port(struct report *r, uint16_t number, bool tls_port, bool transcript)
 {
     struct port_report *port = &r->ports[r->port_count++];
     port->number = number;
     port->tls_port = tls_port;
+    port->transcript.wanted = transcript;
     port->timings = (struct timings){TIME_NONE, TIME_NONE, TIME_NONE, TIME_NONE, 0};
 }
 
@@ -264,10 +265,10 @@ struct probe *probe_start(const struct probe_env *env, const struct probe_reques
     report->host_is_ip = request->host_ip.family != 0;
     report->tested_at = now;
     if (request->imap) {
-        add_port(report, env->settings.imap_port, false);
+        add_port(report, env->settings.imap_port, false, request->transcript);
     }
     if (request->imaps) {
-        add_port(report, env->settings.imaps_port, true);
+        add_port(report, env->settings.imaps_port, true, request->transcript);
     }
     set_state(p, PROBE_RESOLVING);
     uv_timer_init(env->loop, &p->timer);

@@ -13,6 +13,7 @@ struct probe_request {
     struct ip host_ip;                           /* of an IP literal; family 0 for a name */
     struct ip address;                           /* connect here instead of resolving; family 0: resolve */
     bool imap, imaps;                            /* which ports are asked for; at least one */
+    bool transcript;                             /* keep the lines sent and received */
     unsigned timeout_ms;                         /* the whole test */
 };
 

@@ -75,6 +75,7 @@ enum check_status check_run(const struct config *config, struct pool *pool)
         return complain(why);
     }
     query.probe.address = config->address;
+    query.probe.transcript = config->transcript;
     struct job *job = job_create(&query, on_done, &done);
     if (!job) {
         return complain("out of memory");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "api/problem.h"
+#include "probe/base/limits.h"
 #include "server/config_value.h"
 
 #define PROGRAM "imap-testd"

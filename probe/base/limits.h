@@ -4,7 +4,9 @@
 
 /* What a server may send. */
 #define LIMIT_LINE_BYTES (256u * 1024)        /* one response line, literals included */
-#define LIMIT_PHASE_BYTES (512u * 1024)       /* all lines of one phase of the dialogue */
+#define LIMIT_LITERAL_BYTES LIMIT_LINE_BYTES  /* one literal: known to be too long before it comes */
+#define LIMIT_PHASE_LINES 4096u               /* lines of one phase of the dialogue */
+#define LIMIT_PHASE_BYTES (512u * 1024)       /* all of them together */
 #define LIMIT_CONNECTION_BYTES (1024u * 1024) /* all application bytes of one connection */
 #define LIMIT_RAW_BYTES (2048u * 1024)        /* all bytes of one connection, TLS overhead included */
 #define LIMIT_HANDSHAKE_MESSAGE (128u * 1024) /* one TLS handshake message */
@@ -17,9 +19,22 @@
 #define LIMIT_ADDRESSES 16u                   /* of one host */
 #define LIMIT_CNAMES 8u                       /* followed for one name */
 
+/* How long a server may take, in ms; the defaults of the options of the same name. */
+#define LIMIT_DNS_MS 5000     /* the resolution of the name */
+#define LIMIT_CONNECT_MS 5000 /* each connect */
+#define LIMIT_IO_MS 10000 /* the greeting, the handshake, each answer to a command: however many bytes drip  \
+                           */
+#define LIMIT_TEST_MS 20000   /* the whole test */
+#define LIMIT_LOGOUT_MS 1000u /* the farewell, whatever the other limits say */
+
+/* A bound as the text that options are given in. */
+#define LIMIT_AS_TEXT(limit) LIMIT_AS_TEXT_(limit)
+#define LIMIT_AS_TEXT_(limit) #limit
+
 /* What a report may hold. */
 #define LIMIT_TEXT_CHARS 512u                  /* characters of one string shown */
 #define LIMIT_QUOTED_CHARS 160u                /* the same, quoted inside a sentence of ours */
+#define LIMIT_TRANSCRIPT_LINES 200u            /* of one port; the last one is always kept */
 #define LIMIT_REPORT_BYTES (16u * 1024 * 1024) /* memory of one report */
 
 /* What a caller may send. */
@@ -28,8 +43,5 @@
 #define LIMIT_REQUEST_LINE_BYTES 4096u
 #define LIMIT_REQUEST_HEADER_BYTES 8192u
 #define LIMIT_REQUEST_BODY_BYTES (64u * 1024)
-
-/* How long the farewell is awaited, whatever the other time limits say. */
-#define LIMIT_LOGOUT_MS 1000u
 
 #endif

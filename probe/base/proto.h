@@ -22,8 +22,6 @@ enum proto_verdict {
 
 enum proto_frame { FRAME_PARTIAL, FRAME_COMPLETE, FRAME_TOO_LONG };
 
-enum proto_end { END_EOF, END_TIMEOUT, END_RESET };
-
 struct proto {
     /* The channel is open; `tls` tells whether it is already inside TLS. */
     enum proto_verdict (*begin)(void *self, bool tls, struct buf *out);
@@ -38,10 +36,10 @@ struct proto {
     /* TLS is up after PROTO_STARTTLS: a new reader, nothing read in plain text counts any more. */
     enum proto_verdict (*secured)(void *self, struct buf *out);
 
-    /* No more replies will come, or none came in time. PROTO_DONE where the dialogue may end like this (after
-     * LOGOUT, after BYE), PROTO_FAIL where the reason is already in the report, PROTO_MORE: the driver names
-     * it. */
-    enum proto_verdict (*ended)(void *self, enum proto_end why);
+    /* No more replies will come, none came in time, or the next one is too long; `unread` is what has come of
+     * it. PROTO_DONE where the dialogue may end like this (after LOGOUT), PROTO_FAIL where the reason is in
+     * the report then, PROTO_MORE: the driver names it. */
+    enum proto_verdict (*ended)(void *self, const unsigned char *unread, size_t len);
 
     /* Whether bytes that came in plain text where TLS was awaited are replies put there beforehand, rather
      * than the server's reaction to the handshake. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "probe/base/limits.h"
+#include "probe/report/banner.h"
 
 /* All that this program ever says. Bytes matter: one space, none at the end (RFC 9051 section 2.2.1). */
 static const char *const commands[] = {
@@ -45,7 +46,7 @@ void imap_init(struct imap *imap, struct port_report *port, struct arena *arena,
 static void set_state(struct imap *imap, enum imap_state state)
 {
     imap->state = state;
-    imap->phase_bytes = 0;
+    imap->phase_bytes = imap->phase_lines = 0;
     imap->lists = 0;
     imap->tag[0] = '\0';
 }
@@ -285,11 +286,13 @@ static enum proto_verdict on_reply(void *self, const unsigned char *data, size_t
     struct imap *imap = self;
     assert(imap->state != IMAP_HANDSHAKE && imap->state != IMAP_FINISHED);
     imap->phase_bytes += len;
+    imap->phase_lines++;
+    bool too_much = imap->phase_bytes > LIMIT_PHASE_BYTES || imap->phase_lines > LIMIT_PHASE_LINES;
     enum proto_verdict verdict;
-    if (imap->phase_bytes > LIMIT_PHASE_BYTES && imap->state == IMAP_LOGOUT) {
+    if (too_much && imap->state == IMAP_LOGOUT) {
         set_state(imap, IMAP_FINISHED);
         verdict = PROTO_DONE;
-    } else if (imap->phase_bytes > LIMIT_PHASE_BYTES) {
+    } else if (too_much) {
         verdict = fail(imap, ERROR_RESPONSE_TOO_LONG, (struct text){0});
     } else {
         struct imap_response response;
@@ -308,15 +311,21 @@ static enum proto_verdict on_secured(void *self, struct buf *out)
     return command(imap, IMAP_CAPABILITY_TLS, out);
 }
 
-static enum proto_verdict on_ended(void *self, enum proto_end why)
+static enum proto_verdict on_ended(void *self, const unsigned char *unread, size_t len)
 {
     struct imap *imap = self;
-    (void)why;
-    if (imap->state != IMAP_LOGOUT && imap->state != IMAP_FINISHED) {
-        return PROTO_MORE;
+    if (imap->state == IMAP_LOGOUT || imap->state == IMAP_FINISHED) {
+        set_state(imap, IMAP_FINISHED);
+        return PROTO_DONE;
     }
-    set_state(imap, IMAP_FINISHED);
-    return PROTO_DONE;
+    /* Protocols without lines never end one. */
+    struct text rest = {(const char *)unread, len};
+    const char *protocol = imap->state == IMAP_GREETING ? banner_protocol(rest) : NULL;
+    if (protocol != NULL && strcmp(protocol, "IMAP") != 0) {
+        enum proto_verdict verdict = fail(imap, ERROR_NOT_IMAP, rest);
+        return imap->arena->failed ? PROTO_NO_MEMORY : verdict;
+    }
+    return PROTO_MORE;
 }
 
 /* A server that takes our hello for a command answers BAD or BYE, or not in IMAP at all; anything else was

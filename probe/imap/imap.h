@@ -25,6 +25,7 @@ struct imap {
     struct arena *arena;          /* their memory; lent */
     struct imap_framer framer;    /* how far the unread bytes have been looked at */
     size_t phase_bytes;           /* read in this phase, see LIMIT_PHASE_BYTES */
+    size_t phase_lines;           /* the same, see LIMIT_PHASE_LINES */
     size_t lists;                 /* untagged CAPABILITY lists in the current answer */
     unsigned command;             /* number of the last command */
     char prefix[IMAP_TAG_SIZE];   /* of every tag on this connection */

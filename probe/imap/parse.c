@@ -91,7 +91,7 @@ static struct text without_line_end(const unsigned char *data, size_t len)
 }
 
 /* Whether the line ends with "{n}"; "{n+}" is not for servers (RFC 9051 section 4.3), but its octets come all
- * the same. A size beyond LIMIT_LINE_BYTES, however long its number, is given as one more than that. */
+ * the same. A size beyond LIMIT_LITERAL_BYTES, however long its number, is given as one more than that. */
 static bool announces_literal(struct text line, struct literal *literal)
 {
     size_t at = line.len;
@@ -110,11 +110,11 @@ static bool announces_literal(struct text line, struct literal *literal)
     }
     literal->binary = at > 1 && line.data[at - 2] == '~';
     literal->size = 0;
-    for (; at < end && literal->size <= LIMIT_LINE_BYTES; at++) {
+    for (; at < end && literal->size <= LIMIT_LITERAL_BYTES; at++) {
         literal->size = literal->size * 10 + (size_t)(line.data[at] - '0');
     }
-    if (literal->size > LIMIT_LINE_BYTES) {
-        literal->size = LIMIT_LINE_BYTES + 1;
+    if (literal->size > LIMIT_LITERAL_BYTES) {
+        literal->size = LIMIT_LITERAL_BYTES + 1;
     }
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "probe/report/banner.h"
 #include "probe/report/judge_internal.h"
 
 void judge_add_as(struct report *r, const struct port_report *p, enum finding_id id, enum severity severity,
@@ -74,11 +75,52 @@ const char *judge_explain(struct report *r, const struct failure *f)
     }
     const char *cause = f->alert != NULL ? f->alert : f->raw;
     const char *said = f->said.len > 0 ? judge_quote(r, f->said) : NULL;
-    const char *shown = arena_printf(&r->arena, "%s%s%s%s%s%s%s", error_sentence(f->code),
-                                     cause != NULL ? " (" : "", cause != NULL ? cause : "",
-                                     cause != NULL ? ")" : "", said != NULL ? " The server said: \"" : "",
-                                     said != NULL ? said : "", said != NULL ? "\"" : "");
+    const char *protocol = judge_foreign(f);
+    const char *shown = arena_printf(
+        &r->arena, "%s%s%s%s%s%s%s%s%s%s", error_sentence(f->code), cause != NULL ? " (" : "",
+        cause != NULL ? cause : "", cause != NULL ? ")" : "", said != NULL ? " The server said: \"" : "",
+        said != NULL ? said : "", said != NULL ? "\"" : "", protocol != NULL ? " That is how " : "",
+        protocol != NULL ? protocol : "", protocol != NULL ? " begins." : "");
     return shown != NULL ? shown : "";
+}
+
+const char *judge_foreign(const struct failure *f)
+{
+    bool foreign = f->code == ERROR_NOT_IMAP || f->code == ERROR_TLS_NOT_SPOKEN;
+    return foreign ? banner_protocol(f->said) : NULL;
+}
+
+const char *judge_silence(const struct port_report *p)
+{
+    if (p->error.said.len > 0 || (!p->tls.completed && p->received > 0)) {
+        return "";
+    }
+    switch (p->error.code) {
+    case ERROR_READ_TIMEOUT:
+    case ERROR_DEADLINE_EXCEEDED:
+        return p->tls.completed
+                   ? " TLS works, but not a single byte came inside it: a service in which the client speaks "
+                     "first, "
+                     "such as HTTPS, is silent like this, and so is a proxy whose server does not answer."
+               : p->tls_port ? " Not a single byte came: a proxy or firewall that accepts connections for a "
+                               "server that does "
+                               "not answer is silent like this."
+                             : " Not a single byte came: a service in which the client speaks first, such as "
+                               "TLS from the "
+                               "first byte or HTTP, is silent like this, and so is a proxy whose server does "
+                               "not answer.";
+    case ERROR_CONNECTION_CLOSED:
+    case ERROR_CONNECTION_RESET:
+        return p->tls.completed
+                   ? " TLS works, but not a single byte came inside it: a proxy that ends TLS does this when "
+                     "the "
+                     "server behind it does not answer."
+                   : " Not a single byte came before that: a load balancer or proxy does this when the "
+                     "server behind "
+                     "it does not answer, and so does a filter that turns this tester's address away.";
+    default:
+        return "";
+    }
 }
 
 /* By severity, port and id; what is equal keeps its order. There are few findings, bounded by the rules. */

@@ -6,11 +6,16 @@
 static void greeting(struct report *r, const struct port_report *p)
 {
     enum outcome outcome = judge_outcome(p);
+    const char *protocol = judge_foreign(&p->error);
     if (outcome == OUTCOME_NOT_IMAP) {
-        judge_add(r, p, FINDING_NOT_AN_IMAP_SERVER, judge_explain(r, &p->error));
+        judge_add_as(r, p, FINDING_NOT_AN_IMAP_SERVER, SEVERITY_CRITICAL,
+                     protocol != NULL ? arena_printf(&r->arena, "The port speaks %s, not IMAP", protocol)
+                                      : NULL,
+                     NULL, judge_explain(r, &p->error));
     }
     if (outcome == OUTCOME_NO_GREETING) {
-        judge_add(r, p, FINDING_NO_GREETING, judge_explain(r, &p->error));
+        judge_add(r, p, FINDING_NO_GREETING,
+                  arena_printf(&r->arena, "%s%s", judge_explain(r, &p->error), judge_silence(p)));
     }
 }
 

@@ -47,8 +47,17 @@ const char *judge_quote(struct report *r, struct text t);
 /* What a tagged or untagged answer said: "[CODE argument] text"; never NULL. */
 const char *judge_quote_answer(struct report *r, const struct resp_text *t);
 
-/* The sentence of the failure with its raw name or alert and the server's words; never NULL. */
+/* The sentence of the failure with its raw name or alert, the server's words, and what speaks like this;
+ * never NULL.
+ */
 const char *judge_explain(struct report *r, const struct failure *f);
+
+/* The protocol that the port speaks in the place of the one expected, where its words tell; else NULL. */
+const char *judge_foreign(const struct failure *f);
+
+/* What a port may be that ended or was silent without having said anything, to be put behind judge_explain();
+ * empty where something came. */
+const char *judge_silence(const struct port_report *p);
 
 /* Whole days until the leaf expires, rounded down; negative afterwards. */
 int64_t judge_days_remaining(const struct report *r, const struct certificate *c);

@@ -97,6 +97,13 @@ static const char *clause(struct report *r, const struct port_report *p)
         return arena_printf(&r->arena, "port %u accepts STARTTLS, but the TLS handshake fails",
                             (unsigned)p->number);
     }
+    const char *protocol = judge_foreign(&p->error);
+    if (protocol != NULL && outcome == OUTCOME_NOT_IMAP) {
+        return arena_printf(&r->arena, "port %u speaks %s, not IMAP", (unsigned)p->number, protocol);
+    }
+    if (protocol != NULL && outcome == OUTCOME_TLS_FAILED) {
+        return arena_printf(&r->arena, "port %u speaks %s without TLS", (unsigned)p->number, protocol);
+    }
     const char *more = "";
     if (outcome == OUTCOME_STARTTLS_MISSING && judge_plaintext_login(p)) {
         more = " and lets passwords be sent without encryption";

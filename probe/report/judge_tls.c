@@ -5,7 +5,8 @@
 static void tls_handshake_failed(struct report *r, const struct port_report *p)
 {
     if (judge_outcome(p) == OUTCOME_TLS_FAILED) {
-        judge_add(r, p, FINDING_TLS_HANDSHAKE_FAILED, judge_explain(r, &p->error));
+        judge_add(r, p, FINDING_TLS_HANDSHAKE_FAILED,
+                  arena_printf(&r->arena, "%s%s", judge_explain(r, &p->error), judge_silence(p)));
     }
 }
 

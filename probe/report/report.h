@@ -13,6 +13,7 @@
 #include "probe/report/caps.h"
 #include "probe/report/certificate.h"
 #include "probe/report/finding.h"
+#include "probe/report/transcript.h"
 
 enum verdict { VERDICT_OK, VERDICT_WARNINGS, VERDICT_PROBLEMS, VERDICT_INCONCLUSIVE, VERDICT_UNREACHABLE };
 
@@ -132,6 +133,7 @@ struct port_report {
     bool starttls_supported;
     bool implicit_tls;
     struct ip address, source_address; /* family 0: none */
+    size_t received;                   /* bytes of the last connection, TLS's own included */
     struct connect_try tries[LIMIT_ADDRESSES + 1];
     size_t try_count;
     struct failure error;
@@ -140,6 +142,7 @@ struct port_report {
     struct tls_facts tls;
     struct certificate certificate;
     struct timings timings;
+    struct transcript transcript;
     unsigned truncated;
     enum verdict verdict; /* judge.c */
 };

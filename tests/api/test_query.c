@@ -31,30 +31,33 @@ struct good {
     const char *raw, *host, *address;
     bool imap, imaps, fresh;
     unsigned timeout_ms;
+    bool transcript;
 };
 
 static const struct good good[] = {
-    {H, "imap.example.com", "", true, true, false, 20000},
-    {"&&" H "&", "imap.example.com", "", true, true, false, 20000},
-    {"h%6Fst=imap%2eexample%2Ecom", "imap.example.com", "", true, true, false, 20000},
-    {"host=b%C3%BCcher.example", "xn--bcher-kva.example", "", true, true, false, 20000},
+    {H, "imap.example.com", "", true, true, false, 20000, false},
+    {"&&" H "&", "imap.example.com", "", true, true, false, 20000, false},
+    {"h%6Fst=imap%2eexample%2Ecom", "imap.example.com", "", true, true, false, 20000, false},
+    {"host=b%C3%BCcher.example", "xn--bcher-kva.example", "", true, true, false, 20000, false},
     {"host=b\xC3\xBC"
      "cher.example",
-     "xn--bcher-kva.example", "", true, true, false, 20000},
-    {"host=%5B2001:db8::1%5D", "2001:db8::1", "", true, true, false, 20000},
-    {"host=2001%3Adb8%3A%3A1", "2001:db8::1", "", true, true, false, 20000},
-    {"ports=143&" H, "imap.example.com", "", true, false, false, 20000},
-    {H "&ports=993", "imap.example.com", "", false, true, false, 20000},
-    {H "&ports=143,993", "imap.example.com", "", true, true, false, 20000},
-    {H "&ports=993%2C143", "imap.example.com", "", true, true, false, 20000},
-    {H "&address=192.0.2.7", "imap.example.com", "192.0.2.7", true, true, false, 20000},
-    {H "&address=2001:DB8::7", "imap.example.com", "2001:db8::7", true, true, false, 20000},
-    {H "&address=%5b::1%5d", "imap.example.com", "::1", true, true, false, 20000},
-    {H "&addresses=first&deep=false&transcript=false", "imap.example.com", "", true, true, false, 20000},
-    {H "&fresh=true", "imap.example.com", "", true, true, true, 20000},
-    {H "&fresh=false", "imap.example.com", "", true, true, false, 20000},
-    {H "&timeout_ms=1000", "imap.example.com", "", true, true, false, 1000},
-    {H "&timeout_ms=20000", "imap.example.com", "", true, true, false, 20000},
+     "xn--bcher-kva.example", "", true, true, false, 20000, false},
+    {"host=%5B2001:db8::1%5D", "2001:db8::1", "", true, true, false, 20000, false},
+    {"host=2001%3Adb8%3A%3A1", "2001:db8::1", "", true, true, false, 20000, false},
+    {"ports=143&" H, "imap.example.com", "", true, false, false, 20000, false},
+    {H "&ports=993", "imap.example.com", "", false, true, false, 20000, false},
+    {H "&ports=143,993", "imap.example.com", "", true, true, false, 20000, false},
+    {H "&ports=993%2C143", "imap.example.com", "", true, true, false, 20000, false},
+    {H "&address=192.0.2.7", "imap.example.com", "192.0.2.7", true, true, false, 20000, false},
+    {H "&address=2001:DB8::7", "imap.example.com", "2001:db8::7", true, true, false, 20000, false},
+    {H "&address=%5b::1%5d", "imap.example.com", "::1", true, true, false, 20000, false},
+    {H "&addresses=first&deep=false&transcript=false", "imap.example.com", "", true, true, false, 20000,
+     false},
+    {H "&fresh=true", "imap.example.com", "", true, true, true, 20000, false},
+    {H "&fresh=false", "imap.example.com", "", true, true, false, 20000, false},
+    {H "&timeout_ms=1000", "imap.example.com", "", true, true, false, 1000, false},
+    {H "&timeout_ms=20000", "imap.example.com", "", true, true, false, 20000, false},
+    {H "&transcript=true", "imap.example.com", "", true, true, false, 20000, true},
 };
 
 static void test_good(void **state)
@@ -73,6 +76,7 @@ static void test_good(void **state)
         assert_int_equal(q.probe.imap, g->imap);
         assert_int_equal(q.probe.imaps, g->imaps);
         assert_int_equal(q.fresh, g->fresh);
+        assert_int_equal(q.probe.transcript, g->transcript);
         assert_int_equal(q.probe.timeout_ms, g->timeout_ms);
     }
 }
@@ -180,7 +184,7 @@ static const struct bad bad[] = {
     {H "&fresh=%zz", PROBLEM_INVALID_PARAMETER, "`fresh` holds a \"%\""},
     {H "&deep=true", PROBLEM_INVALID_PARAMETER, "`deep=true` is not available yet in this version"},
     {H "&deep=yes", PROBLEM_INVALID_PARAMETER, "`deep` cannot be \"yes\""},
-    {H "&transcript=true", PROBLEM_INVALID_PARAMETER, "`transcript=true` is not available yet"},
+    {H "&transcript=yes", PROBLEM_INVALID_PARAMETER, "`transcript` cannot be \"yes\"; give true or false"},
     {H "&transcript=", PROBLEM_INVALID_PARAMETER, "`transcript` has no value"},
 };
 

@@ -163,6 +163,41 @@ static void test_full_report(void **state)
     report_deinit(&r);
 }
 
+static void test_transcript(void **state)
+{
+    (void)state;
+    static struct transcript_line lines[] = {
+        {.connection = 1, .at_ms = 11.26, .complete = true, .text = {"* OK \x1b[31m", 10}},
+        {.connection = 1, .at_ms = 11.31, .sent = true, .complete = true, .text = {"a1 CAPABILITY", 13}},
+        {.connection = 2, .at_ms = 3012, .tls = true, .text = {"half", 4}},
+    };
+    static char long_line[600];
+    sample_report(&r);
+    r.ports[0].transcript = (struct transcript){.lines = lines, .count = 3};
+    memset(long_line, 'x', sizeof long_line);
+    r.ports[1].transcript = (struct transcript){.lines = lines, .count = 2, .truncated = true};
+    assert_true(judge(&r));
+    json_t *t = parsed(report_json(&r));
+    assert_value(
+        t, "ports.0.transcript.0",
+        "{\"connection\":1,\"at_ms\":11.3,\"direction\":\"received\",\"tls\":false,\"complete\":true,"
+        "\"text\":\"* OK \\\\x1b[31m\"}");
+    assert_value(t, "ports.0.transcript.1.direction", "\"sent\"");
+    assert_value(
+        t, "ports.0.transcript.2",
+        "{\"connection\":2,\"at_ms\":3012.0,\"direction\":\"received\",\"tls\":true,\"complete\":false,"
+        "\"text\":\"half\"}");
+    assert_value(t, "ports.0.truncated", "[]");
+    assert_value(t, "ports.1.truncated", "[\"transcript\"]");
+    json_decref(t);
+    lines[0].text = (struct text){long_line, sizeof long_line};
+    t = parsed(report_json(&r));
+    assert_value(t, "ports.0.truncated", "[\"text\",\"transcript\"]");
+    assert_int_equal(strlen(json_string_value(at(t, "ports.0.transcript.0.text"))), 511 + strlen("\u2026"));
+    json_decref(t);
+    report_deinit(&r);
+}
+
 /* Nothing was learnt: all fields are there. */
 static void test_empty_report(void **state)
 {
@@ -498,12 +533,19 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_report),  cmocka_unit_test(test_empty_report),
-        cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_long_text),
-        cmocka_unit_test(test_cuts),         cmocka_unit_test(test_unreadable_certificate),
-        cmocka_unit_test(test_chain_errors), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_server_id),    cmocka_unit_test(test_many_capabilities),
-        cmocka_unit_test(test_capabilities), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_full_report),
+        cmocka_unit_test(test_transcript),
+        cmocka_unit_test(test_empty_report),
+        cmocka_unit_test(test_hostile_text),
+        cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_unreadable_certificate),
+        cmocka_unit_test(test_chain_errors),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_server_id),
+        cmocka_unit_test(test_many_capabilities),
+        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

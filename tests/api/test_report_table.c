@@ -406,6 +406,30 @@ static void test_page_without_memory(void **state)
     page_deinit(&p);
 }
 
+static void test_dialogue(void **state)
+{
+    (void)state;
+    static struct transcript_line lines[] = {
+        {.connection = 1, .at_ms = 11.26, .complete = true, .text = {"* OK \x1b[31m", 10}},
+        {.connection = 1, .at_ms = 11.31, .sent = true, .complete = true, .text = {"a1 STARTTLS", 11}},
+        {.connection = 1, .at_ms = 3012, .tls = true, .text = {"half", 4}},
+        {.connection = 2, .at_ms = 3013, .complete = true, .text = {"* OK again", 10}},
+    };
+    sample_report(&r);
+    r.ports[0].transcript = (struct transcript){.lines = lines, .count = 4};
+    char *text = table();
+    assert_in(text, "\nDialogue with port 143\n"
+                    "      11.3 ms S: * OK \\x1b[31m\n"
+                    "      11.3 ms C: a1 STARTTLS\n"
+                    "  --- inside TLS\n"
+                    "    3012.0 ms S: half (no line end)\n"
+                    "  --- another connection\n"
+                    "    3013.0 ms S: * OK again\n");
+    assert_not_in(text, "Dialogue with port 993");
+    free(text);
+    report_deinit(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_wide_row),
         cmocka_unit_test(test_hostile_text),
         cmocka_unit_test(test_many_capabilities),
+        cmocka_unit_test(test_dialogue),
 
         cmocka_unit_test(test_page),
         cmocka_unit_test(test_page_without_memory),

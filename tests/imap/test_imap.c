@@ -421,7 +421,8 @@ static void test_ends_phases_and_waits(void **state)
         {GREET CAPA("1") "$2 NO\r\n", NULL, IMAP_LOGOUT, PROTO_DONE, PHASE_CAPABILITY, LIMIT_LOGOUT_MS},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        for (enum proto_end why = END_EOF; why <= END_RESET; why++) {
+        static const char *const rests[] = {"", "* OK half a li", "\x15\x03\x03"};
+        for (size_t rest = 0; rest < sizeof rests / sizeof *rests; rest++) {
             struct stage stage;
             size_t plain_len, tls_len = 0;
             char *plain = expand(cases[i].plain, strlen(cases[i].plain), &plain_len), *tls = NULL;
@@ -439,8 +440,14 @@ static void test_ends_phases_and_waits(void **state)
             assert_int_equal(imap_proto.phase(&stage.imap), cases[i].phase);
             assert_int_equal(imap_proto.wait_ms(&stage.imap), cases[i].wait_ms);
             enum error_code before = stage.port.error.code;
-            assert_int_equal(imap_proto.ended(&stage.imap, why), cases[i].ended);
-            assert_int_equal(stage.port.error.code, before);
+            /* Where a greeting is awaited, the start of another protocol is one although no line has ended.
+             */
+            bool foreign = cases[i].state == IMAP_GREETING && rest == 2;
+            assert_int_equal(
+                imap_proto.ended(&stage.imap, (const unsigned char *)rests[rest], strlen(rests[rest])),
+                foreign ? PROTO_FAIL : cases[i].ended);
+            assert_int_equal(stage.port.error.code, foreign ? ERROR_NOT_IMAP : before);
+            assert_int_equal(stage.port.error.said.len, foreign ? 3 : 0);
             free(plain);
             free(tls);
             stage_deinit(&stage);
@@ -502,8 +509,12 @@ static void test_phase_bytes_start_anew(void **state)
 {
     (void)state;
     size_t len, more, all;
-    char *first = repeat(GREET, "* OK still working\r\n", LIMIT_PHASE_BYTES - 200, &len);
-    char *second = repeat(CAPA("1"), "* OK still working\r\n", LIMIT_PHASE_BYTES - 200, &more);
+    char line[200];
+    memset(line, 'x', sizeof line);
+    memcpy(line, "* OK ", 5);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    char *first = repeat(GREET, line, LIMIT_PHASE_BYTES - 300, &len);
+    char *second = repeat(CAPA("1"), line, LIMIT_PHASE_BYTES - 300, &more);
     char *plain = repeat(first, second, len + 1, &all);
     size_t end;
     char *text = repeat(plain, "$2 OK x\r\n", all + 1, &end);
@@ -515,6 +526,35 @@ static void test_phase_bytes_start_anew(void **state)
     free(plain);
     free(text);
     stage_deinit(&stage);
+}
+
+/* So is the bound on lines: that many are fine, in each of two phases, and one more is not. */
+static void test_phase_lines(void **state)
+{
+    (void)state;
+    for (unsigned surplus = 0; surplus < 2; surplus++) {
+        char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+        assert_non_null(f);
+        fprintf(f, GREET);
+        for (unsigned i = 0; i < LIMIT_PHASE_LINES - 2 + surplus; i++) {
+            fprintf(f, "* OK x\r\n");
+        }
+        fprintf(f, CAPA("1"));
+        for (unsigned i = 0; i < LIMIT_PHASE_LINES - 2; i++) {
+            fprintf(f, "* OK x\r\n");
+        }
+        fprintf(f, BYE("2"));
+        fclose(f);
+        struct stage stage;
+        play_993(&stage, LIMIT_REPORT_BYTES, text, size);
+        assert_facts(&stage, surplus == 0 ? GOOD_993
+                                          : "fail FINISHED greeting=ok:hi C:IMAP4rev1 tls=? "
+                                            "error=response_too_long@capability");
+        free(text);
+        stage_deinit(&stage);
+    }
 }
 
 static void test_long_words(void **state)
@@ -675,6 +715,7 @@ int main(void)
         cmocka_unit_test(test_ends_phases_and_waits),
         cmocka_unit_test(test_endless_lines),
         cmocka_unit_test(test_phase_bytes_start_anew),
+        cmocka_unit_test(test_phase_lines),
         cmocka_unit_test(test_long_words),
         cmocka_unit_test(test_many_capabilities),
         cmocka_unit_test(test_many_id_fields),

@@ -110,6 +110,17 @@ class CheckTest(case.Case):
         finally:
             os.close(master)
 
+    def test_transcript(self):
+        report = self.report_of(self.run_check("good.test", "--transcript"), 0)
+        for port in report["ports"]:
+            sent = [line["text"].partition(" ")[2] for line in port["transcript"] if line["direction"] == "sent"]
+            self.assertEqual(sent[-2:], ['ID ("name" "imap-testd")', "LOGOUT"])
+        shown = self.run_on_terminal("good.test", "--transcript").out
+        for port in report["ports"]:
+            self.assertIn("\nDialogue with port %d\n" % port["port"], shown)
+            self.assertRegex(shown, r"\n +\d+\.\d ms C: [a-z]+\d LOGOUT\n +\d+\.\d ms S: \* BYE Logging out\n")
+        self.assertNotIn("Dialogue", self.run_on_terminal("good.test").out)
+
     def report_of(self, done, status):
         """The JSON of a run that made a report and had nothing to say besides."""
         self.assertEqual(done.status, status, done)

@@ -30,8 +30,7 @@ BAD_QUERIES = [
     ("host=a.test&hots=b.test", "unknown_parameter"), ("host=a.test&Host=b.test", "unknown_parameter"),
     ("host=a.test&=1", "unknown_parameter"), ("host=a.test&x", "unknown_parameter"),
     ("host=a.test&host=a.test", "repeated_parameter"), ("host=a.test&fresh=true&fresh=true", "repeated_parameter"),
-    ("host=a.test&deep=true", "invalid_parameter"), ("host=a.test&transcript=true", "invalid_parameter"),
-    ("host=a.test&addresses=all", "invalid_parameter"), ("host=a.test&addresses=", "invalid_parameter"),
+    ("host=a.test&deep=true", "invalid_parameter"), ("host=a.test&addresses=all", "invalid_parameter"), ("host=a.test&addresses=", "invalid_parameter"),
     ("host=a.test&addresses=some", "invalid_parameter"), ("host=a.test&deep=1", "invalid_parameter"),
     ("host=a.test&deep=", "invalid_parameter"), ("host=a.test&transcript=yes", "invalid_parameter"),
     ("host=a.test&fresh=TRUE", "invalid_parameter"), ("host=a.test&fresh", "invalid_parameter"),
@@ -55,7 +54,7 @@ BROKEN_ESCAPES = ["host=%", "host=a%2", "host=a%zz.test", "host=%00", "host=a.te
 
 GOOD_QUERIES = ["", "&ports={imap}", "&ports={imaps}", "&ports={imap},{imaps}", "&ports={imaps},{imap}",
                 "&ports={imap}%2C{imaps}", "&addresses=first", "&timeout_ms=1000", "&timeout_ms=20000",
-                "&fresh=true", "&fresh=false", "&deep=false", "&transcript=false"]
+                "&fresh=true", "&fresh=false", "&deep=false", "&transcript=false", "&transcript=true"]
 
 
 class HttpCase(case.Case):
@@ -97,7 +96,7 @@ class QueryTest(HttpCase):
                               ("invalid_host", "invalid_parameter"))
 
     def test_what_is_not_there_yet_says_so(self):
-        for text in ("deep=true", "transcript=true", "addresses=all"):
+        for text in ("deep=true", "addresses=all"):
             body = self.problem(self.service.get(self.query("host=a.test&" + text)), 400, "invalid_parameter")
             self.assertIn("not available", body["detail"])
             self.assertIn(text.partition("=")[0], body["detail"])

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -238,6 +239,99 @@ static const struct sample_verdict verdicts[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
+static void closed_after_some_bytes(void)
+{
+    closed_at_once();
+    plain->received = 3;
+}
+
+static void half_a_greeting(void)
+{
+    silent();
+    plain->error.said = text_of("* OK ha");
+}
+
+static void secure_closed_inside(void)
+{
+    sample_stop(secure, ERROR_CONNECTION_CLOSED, PHASE_GREETING);
+}
+
+static void secure_silent(void)
+{
+    sample_stop(secure, ERROR_READ_TIMEOUT, PHASE_TLS);
+}
+
+static void secure_reset(void)
+{
+    sample_stop(secure, ERROR_CONNECTION_RESET, PHASE_TLS);
+}
+
+static void secure_speaks_plain_imap(void)
+{
+    sample_stop(secure, ERROR_TLS_NOT_SPOKEN, PHASE_TLS);
+    secure->error.said = text_of("* OK ready");
+}
+
+static void starttls_then_smtp(void)
+{
+    sample_stop(plain, ERROR_TLS_NOT_SPOKEN, PHASE_TLS);
+    plain->error.said = text_of("220 mx.example.com ESMTP");
+}
+
+/* What speaks on the port, or may be behind its silence, is named. */
+static void test_words(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*change)(void);
+        enum finding_id id;
+        unsigned port;
+        const char *title, *detail_end, *summary_part; /* NULL: not compared */
+    } rows[] = {
+        {speaks_http, FINDING_NOT_AN_IMAP_SERVER, 143, "The port speaks HTTP, not IMAP",
+         "The server said: \"HTTP/1.1 400 Bad Request\" That is how HTTP begins.",
+         "Port 143 speaks HTTP, not IMAP"},
+        {secure_speaks_http, FINDING_NOT_AN_IMAP_SERVER, 993, "The port does not speak IMAP", "greeting.",
+         "port 993 does not speak IMAP"},
+        {secure_speaks_plain_imap, FINDING_TLS_HANDSHAKE_FAILED, 993, NULL,
+         "The server said: \"* OK ready\" That is how IMAP begins.", "port 993 speaks IMAP without TLS"},
+        {starttls_then_smtp, FINDING_STARTTLS_FAILED, 143, NULL, " That is how SMTP begins.", NULL},
+        {silent, FINDING_NO_GREETING, 143, NULL,
+         " Not a single byte came: a service in which the client speaks first, such as TLS from the first "
+         "byte or "
+         "HTTP, is silent like this, and so is a proxy whose server does not answer.",
+         NULL},
+        {half_a_greeting, FINDING_NO_GREETING, 143, NULL, " The server said: \"* OK ha\"", NULL},
+        {closed_at_once, FINDING_NO_GREETING, 143, NULL, " turns this tester's address away.", NULL},
+        {closed_after_some_bytes, FINDING_NO_GREETING, 143, NULL, "The server closed the connection.", NULL},
+        {secure_silent_inside, FINDING_NO_GREETING, 993, NULL,
+         " such as HTTPS, is silent like this, and so is a proxy whose server does not answer.", NULL},
+        {secure_closed_inside, FINDING_NO_GREETING, 993, NULL, " when the server behind it does not answer.",
+         NULL},
+        {secure_silent, FINDING_TLS_HANDSHAKE_FAILED, 993, NULL,
+         " for a server that does not answer is silent like this.", NULL},
+        {secure_reset, FINDING_TLS_HANDSHAKE_FAILED, 993, NULL, " turns this tester's address away.", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        sample_report(&r);
+        rows[i].change();
+        assert_true(judge(&r));
+        const struct finding *f = sample_find(&r, rows[i].id, rows[i].port);
+        assert_non_null(f);
+        if (rows[i].title != NULL) {
+            assert_string_equal(f->title, rows[i].title);
+        }
+        size_t len = strlen(f->detail), end = strlen(rows[i].detail_end);
+        if (len < end || strcmp(f->detail + len - end, rows[i].detail_end) != 0) {
+            fail_msg("\"%s\" does not end in \"%s\"", f->detail, rows[i].detail_end);
+        }
+        if (rows[i].summary_part != NULL) {
+            assert_non_null(strstr(r.summary, rows[i].summary_part));
+        }
+        report_deinit(&r);
+    }
+}
+
 static void test_found(void **state)
 {
     (void)state;
@@ -260,6 +354,7 @@ static void test_verdicts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_found),
         cmocka_unit_test(test_absent),
         cmocka_unit_test(test_verdicts),
