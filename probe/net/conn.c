@@ -132,7 +132,11 @@ static void on_timeout(uv_timer_t *timer)
         uv_timer_start(&c->timer, on_timeout, 1, 0);
         return;
     }
-    c->on_event(c->owner, CONN_TIMED_OUT);
+    if (c->hearing) {
+        conn_end_refused(c);
+    } else {
+        c->on_event(c->owner, CONN_TIMED_OUT);
+    }
 }
 
 void conn_wait(struct conn *c, unsigned ms)

@@ -41,7 +41,7 @@ struct conn {
     struct buf in, out;
     struct tls tls;
     size_t raw_bytes, app_bytes; /* received */
-    bool after_starttls, hello_sent, tls_seen, tls_refused;
+    bool after_starttls, hello_sent, tls_seen, tls_refused, hearing;
     struct failure failure;
     enum conn_ours ours;
     void (*on_event)(void *owner, enum conn_event event);

@@ -29,4 +29,7 @@ void conn_receive(struct conn *c);
 /* One step of the TLS handshake, whose outcome is told to the owner. */
 void conn_handshake(struct conn *c);
 
+/* Ends the connection because of what was said in the place of TLS. */
+void conn_end_refused(struct conn *c);
+
 #endif

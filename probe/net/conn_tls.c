@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -8,6 +9,11 @@
 
 #define TLS_RECORD_ALERT 21
 #define TLS_RECORD_HANDSHAKE 22
+
+static bool starts_record(const char *s, size_t len)
+{
+    return len > 0 && (s[0] == TLS_RECORD_ALERT || s[0] == TLS_RECORD_HANDSHAKE);
+}
 
 /* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
  * "unexpected packet" in plain text. What it is stays in `said`; behind a STARTTLS reply nothing at all may
@@ -17,7 +23,7 @@ static ssize_t look_for_tls(struct conn *c)
     ssize_t n = recv(c->fd, c->said, sizeof c->said, MSG_PEEK);
     if (n > 0) {
         c->said_len = (size_t)n;
-        c->tls_seen = c->said[0] == TLS_RECORD_ALERT || c->said[0] == TLS_RECORD_HANDSHAKE;
+        c->tls_seen = starts_record(c->said, c->said_len);
         c->tls_refused = !c->tls_seen || (c->after_starttls && !c->hello_sent);
     }
     return n;
@@ -43,19 +49,60 @@ static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
 
 static const struct tls_transport transport = {on_tls_pull, on_tls_push};
 
-static void end_refused(struct conn *c)
+/* Whether a record of TLS stands behind the plain text: the server does speak TLS. */
+static bool record_follows(const struct conn *c)
+{
+    for (size_t i = 1; i + 2 < c->said_len; i++) {
+        if (starts_record(c->said + i, c->said_len - i) && c->said[i + 1] == 3 && c->said[i + 2] <= 4) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void conn_end_refused(struct conn *c)
 {
     struct failure f = {.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = {c->said, c->said_len}};
-    if (c->after_starttls && !c->hello_sent) {
+    if (c->after_starttls && (!c->hello_sent || record_follows(c))) {
         f.code = ERROR_PLAINTEXT_AFTER_STARTTLS;
     }
     conn_end(c, f);
+}
+
+/* Text in the place of TLS is heard to the end of its line, or what it is would depend on how it was cut on
+ * its way; behind STARTTLS a little further, as the server's TLS may follow. */
+static void hear_out(struct conn *c)
+{
+    ssize_t n = 1;
+    while (n > 0 && c->said_len < sizeof c->said) {
+        n = recv(c->fd, c->said + c->said_len, sizeof c->said - c->said_len, 0);
+        c->said_len += n > 0 ? (size_t)n : 0;
+    }
+    bool whole = !c->after_starttls && memchr(c->said, '\n', c->said_len) != NULL;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !whole) {
+        conn_want(c, UV_READABLE);
+    } else {
+        conn_end_refused(c);
+    }
+}
+
+static void start_hearing(struct conn *c)
+{
+    uint64_t left = uv_timer_get_due_in(&c->timer);
+    c->hearing = true;
+    c->said_len = 0; /* it was only looked at */
+    conn_wait(c, left < LIMIT_WORDS_MS ? (unsigned)left : LIMIT_WORDS_MS);
+    hear_out(c);
 }
 
 void conn_handshake(struct conn *c)
 {
     struct failure failure = {.code = ERROR_NONE};
 
+    if (c->hearing) {
+        hear_out(c);
+        return;
+    }
     if (!c->hello_sent) {
         ssize_t n = look_for_tls(c);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
@@ -64,8 +111,12 @@ void conn_handshake(struct conn *c)
             conn_end(c, failure);
             return;
         }
+        if (c->tls_refused && c->after_starttls) {
+            conn_end_refused(c);
+            return;
+        }
         if (c->tls_refused) {
-            end_refused(c);
+            start_hearing(c);
             return;
         }
         c->hello_sent = true;
@@ -87,7 +138,7 @@ void conn_handshake(struct conn *c)
         break;
     case TLS_STEP_FAILED:
         if (c->tls_refused) {
-            end_refused(c);
+            start_hearing(c);
         } else {
             conn_end(c, failure);
         }
