@@ -83,8 +83,7 @@ static struct failure connect_failure(int err)
     } map[] = {
         {ECONNREFUSED, ERROR_CONNECTION_REFUSED}, {ETIMEDOUT, ERROR_CONNECTION_TIMEOUT},
         {ENETUNREACH, ERROR_NETWORK_UNREACHABLE}, {EHOSTUNREACH, ERROR_HOST_UNREACHABLE},
-        {ECONNRESET, ERROR_CONNECTION_RESET},     {EHOSTDOWN, ERROR_HOST_UNREACHABLE},
-        {ENETDOWN, ERROR_NETWORK_UNREACHABLE},
+        {EHOSTDOWN, ERROR_HOST_UNREACHABLE},      {ENETDOWN, ERROR_NETWORK_UNREACHABLE},
     };
     struct failure f = {.code = ERROR_CONNECT_FAILED, .phase = PHASE_CONNECT, .raw = strerrorname_np(err)};
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
@@ -200,13 +199,23 @@ void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
     conn_want(c, UV_WRITABLE);
 }
 
+ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags)
+{
+    ssize_t n = recv(c->fd, data, len, flags);
+    if (n == 0 && c->early_error != 0) {
+        errno = c->early_error;
+        return -1;
+    }
+    return n;
+}
+
 ssize_t conn_raw_read(struct conn *c, void *data, size_t len)
 {
     if (c->raw_bytes >= LIMIT_RAW_BYTES) {
         errno = EMSGSIZE;
         return -1;
     }
-    ssize_t n = recv(c->fd, data, len, 0);
+    ssize_t n = conn_recv(c, data, len, 0);
     if (n > 0) {
         c->raw_bytes += (size_t)n;
     }
@@ -337,7 +346,11 @@ static void connected(struct conn *c)
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
         err = errno;
     }
-    if (err != 0) {
+    /* A connection that is refused gives ECONNREFUSED: one that was reset had been accepted, and what came
+     * before the reset can still be read (RFC 9293 section 3.10.7). */
+    if (err == ECONNRESET || err == EPIPE) {
+        c->early_error = err;
+    } else if (err != 0) {
         c->ours = is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
         conn_end(c, connect_failure(err));
         return;

@@ -19,7 +19,11 @@ void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
 /* Polls for these events from now on. */
 void conn_want(struct conn *c, int events);
 
-/* recv(2) within the bound on all bytes of a connection (EMSGSIZE). */
+/* recv(2), but the end of a connection that was reset before we knew that it had been accepted is that reset.
+ */
+ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags);
+
+/* The same within the bound on all bytes of a connection (EMSGSIZE). */
 ssize_t conn_raw_read(struct conn *c, void *data, size_t len);
 struct failure conn_read_failure(int err);
 

@@ -20,7 +20,7 @@ static bool starts_record(const char *s, size_t len)
  * wait before our hello is out. */
 static ssize_t look_for_tls(struct conn *c)
 {
-    ssize_t n = recv(c->fd, c->said, sizeof c->said, MSG_PEEK);
+    ssize_t n = conn_recv(c, c->said, sizeof c->said, MSG_PEEK);
     if (n > 0) {
         c->said_len = (size_t)n;
         c->tls_seen = starts_record(c->said, c->said_len);
@@ -75,7 +75,7 @@ static void hear_out(struct conn *c)
 {
     ssize_t n = 1;
     while (n > 0 && c->said_len < sizeof c->said) {
-        n = recv(c->fd, c->said + c->said_len, sizeof c->said - c->said_len, 0);
+        n = conn_recv(c, c->said + c->said_len, sizeof c->said - c->said_len, 0);
         c->said_len += n > 0 ? (size_t)n : 0;
     }
     bool whole = !c->after_starttls && memchr(c->said, '\n', c->said_len) != NULL;

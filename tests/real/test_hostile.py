@@ -302,6 +302,19 @@ class BrokenSessionTest(RogueCase):
 
 
 class HandshakeTest(RogueCase):
+    def test_reset_that_comes_along_with_the_acceptance(self):
+        """Many times, as it is a matter of chance whether we know of the acceptance before the reset."""
+        ports = str(self.stage.imap), str(self.stage.imaps)
+        for label, steps, codes in (
+                ("reset", [imapd.reset()], ("connection_reset", "connection_reset")),
+                ("bye", [imapd.send("* BYE too many\r\n"), imapd.reset()], ("server_bye", "tls_not_spoken"))):
+            host = self.stage.play(steps, steps)
+            for number in range(100):
+                with self.subTest(label=label, number=number):
+                    for port, code in zip(ports, codes):
+                        port, = self.report(self.stage.service, host.name, ports=port)["ports"]
+                        self.assertEqual((port["reachable"], port["error"]["code"]), (True, code))
+
     def test_alert_before_our_hello(self):
         """Several times, as it is a matter of chance which of the two is first in the socket."""
         with rogue.Rogue(self.stage.imaps, own().key_file, "early=40") as server:
