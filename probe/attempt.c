@@ -80,6 +80,9 @@ static void fail(struct attempt *a, struct failure failure)
     /* What was said lies in buffers of the connection. */
     if (failure.said.data) {
         size_t len = failure.said.len < SAID_BYTES ? failure.said.len : SAID_BYTES;
+        while (len > 0 && (failure.said.data[len - 1] == '\r' || failure.said.data[len - 1] == '\n')) {
+            len--;
+        }
         failure.said = arena_text(a->plan->arena, failure.said.data, len);
     }
     port_fail(a->port, failure);

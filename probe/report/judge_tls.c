@@ -5,8 +5,11 @@
 static void tls_handshake_failed(struct report *r, const struct port_report *p)
 {
     if (judge_outcome(p) == OUTCOME_TLS_FAILED) {
-        judge_add(r, p, FINDING_TLS_HANDSHAKE_FAILED,
-                  arena_printf(&r->arena, "%s%s", judge_explain(r, &p->error), judge_silence(p)));
+        const char *protocol = judge_foreign(&p->error);
+        judge_add_as(r, p, FINDING_TLS_HANDSHAKE_FAILED, SEVERITY_CRITICAL,
+                     protocol != NULL ? arena_printf(&r->arena, "The port speaks %s without TLS", protocol)
+                                      : NULL,
+                     NULL, arena_printf(&r->arena, "%s%s", judge_explain(r, &p->error), judge_silence(p)));
     }
 }
 

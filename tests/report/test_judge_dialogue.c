@@ -293,7 +293,7 @@ static void test_words(void **state)
          "Port 143 speaks HTTP, not IMAP"},
         {secure_speaks_http, FINDING_NOT_AN_IMAP_SERVER, 993, "The port does not speak IMAP", "greeting.",
          "port 993 does not speak IMAP"},
-        {secure_speaks_plain_imap, FINDING_TLS_HANDSHAKE_FAILED, 993, NULL,
+        {secure_speaks_plain_imap, FINDING_TLS_HANDSHAKE_FAILED, 993, "The port speaks IMAP without TLS",
          "The server said: \"* OK ready\" That is how IMAP begins.", "port 993 speaks IMAP without TLS"},
         {starttls_then_smtp, FINDING_STARTTLS_FAILED, 143, NULL, " That is how SMTP begins.", NULL},
         {silent, FINDING_NO_GREETING, 143, NULL,
