@@ -273,12 +273,12 @@ static enum host_result append_unicode(const char *label, size_t len, struct pro
     enum host_result result = HOST_OK;
     if (strncmp(a_label, "xn--", 4) == 0) {
         uint8_t *again = NULL;
-        int code = idn2_lookup_u8((const uint8_t *)a_label, &again, IDN_FLAGS);
+        int code = idn2_to_unicode_8z8z(a_label, &u_label, IDN_FLAGS);
+        if (code == IDN2_OK) {
+            code = idn2_lookup_u8((const uint8_t *)u_label, &again, IDN_FLAGS);
+        }
         if (code == IDN2_OK && strcmp((const char *)again, a_label) != 0) {
             code = IDN2_INVALID_ALABEL;
-        }
-        if (code == IDN2_OK) {
-            code = idn2_to_unicode_8z8z(a_label, &u_label, IDN_FLAGS);
         }
         idn2_free(again);
         if (code != IDN2_OK) {

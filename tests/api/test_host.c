@@ -175,6 +175,7 @@ static const struct bad bad[] = {
     {"xn--zzzzzzzz99999.example", "not valid Punycode"},
     {"xn--abc-.example", "hyphen"},
     {"xn--a.example", "IDNA2008"},
+    {"xn--6a", "not valid Punycode"},
     {"ü.xn--zzzzzzzz99999", "not valid Punycode"},
     {"ｘｎ--zzzzzzzz99999.example", "not valid Punycode"},
     {"\xE2\x80\xAE"
