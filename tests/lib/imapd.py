@@ -39,7 +39,7 @@ class Connection:
         self.tag = b""
         self.problem = None    # why the script ended early
         self.binary = False    # a ClientHello was swallowed: what follows is no IMAP to be written down
-        self.sent = b""        # the first bytes that went out
+        self.sent = b""        # the last bytes that went out
         self.records = b""     # the ClientHello and what followed it
         self.read_at = None    # when the last line came
         self.left_at = None    # when the client turned out to have gone
@@ -60,7 +60,7 @@ class Connection:
             data = data.encode()
         try:
             self.socket.sendall(data.replace(b"{tag}", self.tag))
-            self.sent += data[:max(0, 64 - len(self.sent))]
+            self.sent = (self.sent + data)[-64:]
         except (OSError, ssl.SSLError) as error:
             self.left_at = time.monotonic()
             raise Ended("while sending: %r" % error) from error

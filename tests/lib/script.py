@@ -140,6 +140,11 @@ def size(connections):
     return sum(len(one.data) for script in connections for one in script)
 
 
+def endless(connections):
+    """Whether a script sends as fast as it goes without an end."""
+    return any(one.verb == "FLOOD" for script in connections for one in script)
+
+
 def handshake(connections):
     """The options of the last handshake that a script completes, None where it completes none."""
     found = [one.options for script in connections for one in script if one.verb == "TLS"]
@@ -194,10 +199,11 @@ class Player:
         block = data if interval else data * max(1, 16384 // len(data))
 
         def step(connection):
+            filled = self._filled(block, connection)
             while True:
-                connection.send(self._filled(block, connection))
+                connection.send(filled)
                 time.sleep(interval)
         return step
 
 
-__all__ = ["Ended", "Instruction", "Malformed", "Player", "commands", "expand", "handshake", "parse", "size"]
+__all__ = ["Ended", "Instruction", "Malformed", "Player", "commands", "endless", "expand", "handshake", "parse", "size"]
