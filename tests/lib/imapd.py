@@ -40,6 +40,7 @@ class Connection:
         self.problem = None    # why the script ended early
         self.binary = False    # a ClientHello was swallowed: what follows is no IMAP to be written down
         self.sent = b""        # the last bytes that went out
+        self.sent_count = 0    # all of them
         self.records = b""     # the ClientHello and what followed it
         self.read_at = None    # when the last line came
         self.left_at = None    # when the client turned out to have gone
@@ -61,6 +62,7 @@ class Connection:
         try:
             self.socket.sendall(data.replace(b"{tag}", self.tag))
             self.sent = (self.sent + data)[-64:]
+            self.sent_count += len(data)
         except (OSError, ssl.SSLError) as error:
             self.left_at = time.monotonic()
             raise Ended("while sending: %r" % error) from error
@@ -129,16 +131,6 @@ def send(data):
     return lambda connection: connection.send(data)
 
 
-def send_pieces(data, size=1, pause=0.002):
-    """The same in pieces of `size` bytes, each a segment of its own."""
-    def step(connection):
-        raw = (data.encode() if isinstance(data, str) else data).replace(b"{tag}", connection.tag)
-        for at in range(0, len(raw), size):
-            connection.send(raw[at:at + size])
-            time.sleep(pause)
-    return step
-
-
 def drip(data, interval):
     """Endlessly one piece of data after another, until the client has had enough."""
     def step(connection):
@@ -158,17 +150,6 @@ def expect(command):
         if not pattern.fullmatch(rest):
             raise Ended("%r came instead of %r" % (rest, pattern.pattern))
         connection.tag = tag
-    return step
-
-
-def swallow():
-    """Whatever comes next, such as a ClientHello; neither that nor what follows it is written down."""
-    def step(connection):
-        connection.binary = True
-        try:
-            connection.socket.recv(16384)
-        except OSError as error:
-            raise Ended("while reading: %r" % error) from error
     return step
 
 

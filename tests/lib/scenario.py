@@ -74,7 +74,11 @@ def load_all(folder=FOLDER, wanted=""):
 
 def load(path, name):
     with open(path, encoding="utf-8") as file:
-        content = yaml.safe_load(file)
+        return make(name, yaml.safe_load(file))
+
+
+def make(name, content):
+    """A scenario of what a file holds."""
     _fields(content, SCENARIO_FIELDS, {"about", "report"}, "the file")
     scripts = {service: script.parse(_text(content[service], service)) for service in SERVICES
                if service in content}
