@@ -1,5 +1,6 @@
 """Where scenarios are played: a program under test, and the TLS contexts of the servers."""
 import concurrent.futures
+import functools
 import ssl
 
 import certs
@@ -11,6 +12,11 @@ import stage
 IO_MS = int(1000 * service.slowness())
 # What a test takes at most: one wait that runs out, the farewell, and the machine's share.
 MOST_MS = IO_MS + 1000 + 1500 * service.slowness()
+
+
+@functools.lru_cache(maxsize=None)
+def _leaf(_kind):
+    return certs.trusted().leaf("*.play.test")
 
 
 class Theatre:
@@ -32,7 +38,7 @@ class Theatre:
 
     @staticmethod
     def _new_context(options):
-        leaf = certs.trusted().leaf("*.play.test", key="rsa" if "other-certificate" in options else "ec")
+        leaf = _leaf("other" if "other-certificate" in options else "usual")
         context = leaf.context(maximum=ssl.TLSVersion.TLSv1_2 if "1.2" in options else None)
         if "alpn" in options:
             context.set_alpn_protocols(["imap"])
@@ -57,6 +63,10 @@ class Theatre:
         player = script.Player(self._contexts.__getitem__, piecemeal)
         steps = {name: player.steps(connections) for name, connections in one.scripts.items()}
         host = here.play(steps.get("imap"), steps.get("imaps"))
+        if one.dns == "unknown":
+            del here.dns.zone[host.name]
+        else:
+            here.dns.zone[host.name].a = [host.address if address == "own" else address for address in one.dns]
         numbers = {"imap": here.imap, "imaps": here.imaps}
         performance = Performance()
         try:
