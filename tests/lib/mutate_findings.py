@@ -71,8 +71,9 @@ def mutate(kind, tree, folder):
     if whole.count(DOOR) != 1:
         sys.exit("%s no longer has the one place that every finding goes through" % JUDGE)
     build(folder, kind.targets)
-    if kind.failing(folder):
-        sys.exit("tests fail without any change: %s" % kind.failing(folder))
+    failing = kind.failing(folder)
+    if failing:
+        sys.exit("tests fail without any change: %s" % failing)
     unnoticed = 0
     for constant, name in kind.findings:
         with open(path, "w", encoding="utf-8") as out:
