@@ -44,7 +44,7 @@ class UnitTests:
     findings = findings()
 
     @staticmethod
-    def failing(folder):
+    def failing(_tree, folder):
         return [test for test in TESTS if run(os.path.join(folder, "tests", test)).returncode != 0]
 
 
@@ -53,8 +53,8 @@ class Scenarios:
     findings = [(constant, name) for constant, name in findings(SECTIONS) if name not in UNIT_TESTS_ONLY]
 
     @staticmethod
-    def failing(folder):
-        done = run(sys.executable, os.path.join(ROOT, "tests/real/test_cases.py"), os.path.join(folder, "imap-testd"),
+    def failing(tree, folder):
+        done = run(sys.executable, os.path.join(tree, "tests/real/test_cases.py"), os.path.join(folder, "imap-testd"),
                    "--quick")
         if done.returncode == 0:
             return []
@@ -71,7 +71,7 @@ def mutate(kind, tree, folder):
     if whole.count(DOOR) != 1:
         sys.exit("%s no longer has the one place that every finding goes through" % JUDGE)
     build(folder, kind.targets)
-    failing = kind.failing(folder)
+    failing = kind.failing(tree, folder)
     if failing:
         sys.exit("tests fail without any change: %s" % failing)
     unnoticed = 0
@@ -79,7 +79,7 @@ def mutate(kind, tree, folder):
         with open(path, "w", encoding="utf-8") as out:
             out.write(whole.replace(DOOR, DOOR + "    if (id == FINDING_%s) {\n        return;\n    }\n" % constant))
         build(folder, kind.targets)
-        noticed = kind.failing(folder)
+        noticed = kind.failing(tree, folder)
         unnoticed += not noticed
         print("%-40s %s" % (name, ", ".join(noticed) or "NOT NOTICED"), flush=True)
     return unnoticed
