@@ -22,7 +22,8 @@ def connection(*lines, **fields):
     """What a server noted of a client that said these lines."""
     lines = [(False, line) for line in lines]
     noted = {"lines": lines, "received": b"".join(line + b"\r\n" for _, line in lines), "records": b"", "sent": b"",
-             "read_at": 0.0, "left_at": None, "commands": lambda: [line.decode().partition(" ")[2] for _, line in lines]}
+             "read_at": 0.0, "left_at": None,
+             "commands": lambda: [line.decode().partition(" ")[2] for _, line in lines]}
     return types.SimpleNamespace(**{**noted, **fields})
 
 

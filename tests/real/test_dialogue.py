@@ -1,4 +1,4 @@
-"""What of the dialogue takes more than a scenario file: server names, the sides of the handshake, weak TLS, the clock."""
+"""What takes more than a scenario file: server names, the sides of the handshake, weak TLS, the limit of a test."""
 import os
 import re
 import ssl
