@@ -72,8 +72,10 @@ def load_all(folder=FOLDER, wanted=""):
                 raise Malformed("only GROUP/NAME.yaml belongs here")
             if wanted in name:
                 scenarios.append(load(path, name))
-        except (Malformed, script.Malformed, yaml.YAMLError) as reason:
+        except (Malformed, script.Malformed, yaml.YAMLError, re.error, UnicodeError) as reason:
             complaints.append("%s: %s" % (os.path.relpath(path, folder), reason))
+        except (TypeError, AttributeError) as reason:
+            complaints.append("%s: a field is not of the kind it should be: %s" % (os.path.relpath(path, folder), reason))
     return scenarios, complaints
 
 
@@ -122,6 +124,8 @@ def _expected(report, services, scripts):
     for ident in report.get("says", {}):
         if not any(ident == finding.split()[1] for finding in report["findings"]):
             raise Malformed("says is about %s, which is no expected finding" % ident)
+    for pattern in [report.get("summary") or "", *report.get("says", {}).values()]:
+        re.compile(pattern)
     return {
         "verdict": report["verdict"],
         "findings": [_finding(text, services) for text in report["findings"]],
@@ -146,9 +150,9 @@ def _expected_port(service, report, services, connections):
     """What a file does not tell is empty; what follows from the script need not be told."""
     told = report[service]
     _fields(told, PORT_FIELDS, {"verdict"} if len(services) > 1 else set(), "report." + service)
-    secure = connections and script.handshake(connections)
-    secured = told.get("secured", secure is not None and bool(connections))
-    version = "TLS 1.2" if secure and "1.2" in secure else "TLS 1.3"
+    options = script.handshake(connections or [])
+    secured = told.get("secured", options is not None)
+    version = "TLS 1.2" if "1.2" in (options or ()) else "TLS 1.3"
     reached = connections is not None
     expected = {
         "verdict": told.get("verdict", report["verdict"]),
@@ -160,7 +164,7 @@ def _expected_port(service, report, services, connections):
         "starttls_supported": secured and service == "imap",
         "implicit_tls": secured and service == "imaps",
         "tls": told.get("tls", version if secured else None),
-        "alpn": told.get("alpn", "imap" if secured and secure and "alpn" in secure else None),
+        "alpn": told.get("alpn", "imap" if secured and "alpn" in options else None),
         "certificate": told.get("certificate", secured),
         "truncated": told.get("truncated", []),
         "attempts": told.get("attempts", ["ok"] if reached else ["connection_refused"]),
