@@ -242,9 +242,10 @@ static enum proto_verdict take(struct imap *imap, const struct imap_response *re
         if (response->status == STATUS_BYE) {
             return take_bye(imap, response);
         }
-        /* Only the greeting may say PREAUTH; the others are but information (RFC 9051 section 7.1). */
+        /* Only the greeting may say PREAUTH (RFC 9051 section 9: response-data has resp-cond-state alone);
+         * the others are but information (section 7.1). */
         if (response->status == STATUS_PREAUTH) {
-            imap_note(imap, DEVIATION_UNEXPECTED_DATA, response->line);
+            imap_note(imap, DEVIATION_UNPARSED_LINE, response->line);
         }
         break;
     case RESPONSE_CAPABILITY:

@@ -10,7 +10,7 @@ import service  # noqa: E402
 import schema  # noqa: E402  (tests/openapi/schema.py, the contract as checks)
 
 # Before any test file asks how fast the program is: its path may be the first argument.
-if len(sys.argv) > 1 and "/" in sys.argv[1]:
+if len(sys.argv) > 1 and "/" in sys.argv[1] and not sys.argv[1].startswith("-"):
     os.environ["IMAP_TESTD"] = os.path.abspath(sys.argv.pop(1))
 
 

@@ -39,6 +39,11 @@ class Connection:
         self.tag = b""
         self.problem = None    # why the script ended early
         self.binary = False    # a ClientHello was swallowed: what follows is no IMAP to be written down
+        self.sent = b""        # the last bytes that went out
+        self.sent_count = 0    # all of them
+        self.records = b""     # the ClientHello and what followed it
+        self.read_at = None    # when the last line came
+        self.left_at = None    # when the client turned out to have gone
         self.closed = False
         self._unread = b""
 
@@ -56,7 +61,10 @@ class Connection:
             data = data.encode()
         try:
             self.socket.sendall(data.replace(b"{tag}", self.tag))
+            self.sent = (self.sent + data)[-64:]
+            self.sent_count += len(data)
         except (OSError, ssl.SSLError) as error:
+            self.left_at = time.monotonic()
             raise Ended("while sending: %r" % error) from error
 
     def read_line(self):
@@ -64,15 +72,27 @@ class Connection:
             try:
                 chunk = self.socket.recv(16384)
             except (OSError, ssl.SSLError) as error:
+                self.left_at = time.monotonic()
                 raise Ended("while reading: %r" % error) from error
             if not chunk:
+                self.left_at = time.monotonic()
                 raise Ended("the client closed")
             self._unread += chunk
             self.received += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         line = line.rstrip(b"\r")
         self.lines.append((self.tls, line))
+        self.read_at = time.monotonic()
         return line
+
+    def read_record_bytes(self):
+        try:
+            chunk = self.socket.recv(16384)
+        except OSError as error:
+            raise Ended("while reading: %r" % error) from error
+        if not chunk:
+            raise Ended("the client closed")
+        self.records += chunk
 
     def secure(self, context):
         # One function for all connections, as several may use the context at a time.
@@ -85,12 +105,12 @@ class Connection:
         self.sni = getattr(self.socket, "asked_name", None)
         self.alpn = self.socket.selected_alpn_protocol()
 
-    def drain(self):
+    def drain(self, seconds=DRAIN_SECONDS):
         """Notes everything that still comes, so that nothing said is missed, until the client closes."""
-        if self.binary:
-            return
         try:
-            self.socket.settimeout(DRAIN_SECONDS)
+            self.socket.settimeout(seconds)
+            while self.binary:
+                self.read_record_bytes()
             while True:
                 self.read_line()
         except (Ended, OSError):
@@ -109,16 +129,6 @@ class Connection:
 def send(data):
     """Bytes or text; {tag} becomes the tag of the last command read."""
     return lambda connection: connection.send(data)
-
-
-def send_pieces(data, size=1, pause=0.002):
-    """The same in pieces of `size` bytes, each a segment of its own."""
-    def step(connection):
-        raw = (data.encode() if isinstance(data, str) else data).replace(b"{tag}", connection.tag)
-        for at in range(0, len(raw), size):
-            connection.send(raw[at:at + size])
-            time.sleep(pause)
-    return step
 
 
 def drip(data, interval):
@@ -143,14 +153,13 @@ def expect(command):
     return step
 
 
-def swallow():
-    """Whatever comes next, such as a ClientHello; neither that nor what follows it is written down."""
+def hello():
+    """A whole ClientHello; it and what follows it are kept as records."""
     def step(connection):
         connection.binary = True
-        try:
-            connection.socket.recv(16384)
-        except OSError as error:
-            raise Ended("while reading: %r" % error) from error
+        while len(connection.records) < 5 or \
+                len(connection.records) < 5 + int.from_bytes(connection.records[3:5], "big"):
+            connection.read_record_bytes()
     return step
 
 
@@ -173,6 +182,28 @@ def close():
     return step
 
 
+def end_of_stream():
+    """FIN, while what still comes is read: no RST overtakes what was sent. Inside TLS without close_notify."""
+    def step(connection):
+        try:
+            socket.socket.shutdown(connection.socket, socket.SHUT_WR)
+        except OSError:
+            pass
+    return step
+
+
+def close_notify():
+    """The way in which TLS wants to be closed; then FIN."""
+    def step(connection):
+        try:
+            connection.socket.settimeout(DRAIN_SECONDS)
+            connection.socket = connection.socket.unwrap()
+        except (OSError, ssl.SSLError, ValueError):
+            pass
+        connection.close()
+    return step
+
+
 def reset():
     """RST, at once."""
     def step(connection):
@@ -187,11 +218,7 @@ def reset():
 
 def silence():
     """Reads and says nothing until the client closes."""
-    def step(connection):
-        connection.socket.settimeout(60)
-        while True:
-            connection.read_line()
-    return step
+    return lambda connection: connection.drain(60)
 
 
 # Whole parts of a dialogue

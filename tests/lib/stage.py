@@ -1,4 +1,6 @@
 """Service, DNS and scripted servers put together: one pair of ports, an address and a name for each host."""
+import itertools
+
 import certs
 import dnsd
 import imapd
@@ -38,6 +40,7 @@ class Stage:
         self.dns = dnsd.Dns().start()
         self.hosts = []
         self.contexts = {}
+        self._numbers = itertools.count(1)
         settings = {
             "dns_server": self.dns.address,
             "trust_file": certs.trust_file(),
@@ -79,7 +82,7 @@ class Stage:
 
     def name(self, address):
         """A new name that the DNS knows with this address; the context's certificate covers it."""
-        name = "host%d.play.test" % (len(self.dns.zone) + 1)
+        name = "host%d.play.test" % next(self._numbers)
         self.dns.zone[name] = dnsd.Name(a=[address])
         return name
 

@@ -40,7 +40,7 @@ class StopTest(case.Case):
         context = here.context()
         late = [imapd.sleep(1.0)]
         able_host = here.play(late + imapd.healthy_plain(context), late + imapd.healthy_tls(context))
-        silent_host = here.play([imapd.silence()], [imapd.swallow(), imapd.sleep(30)])
+        silent_host = here.play([imapd.silence()], [imapd.hello(), imapd.sleep(30)])
         clients = ([Client(here.service, here.service.test_path(able_host.name)) for _ in range(able)],
                    [Client(here.service, here.service.test_path(silent_host.name)) for _ in range(silent)])
         # A connection counts as soon as the script of its test has begun.
