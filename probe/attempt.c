@@ -152,7 +152,8 @@ static void end_talk(struct attempt *a, struct failure failure)
 {
     const struct buf *in = &a->conn.in;
     failure.phase = a->proto->phase(&a->imap);
-    enum proto_verdict verdict = a->proto->ended(&a->imap, in->data, in->len);
+    bool closed = failure.code == ERROR_CONNECTION_CLOSED || failure.code == ERROR_CONNECTION_RESET;
+    enum proto_verdict verdict = a->proto->ended(&a->imap, closed, in->data, in->len);
     if (verdict == PROTO_MORE) {
         break_off(a, failure);
     } else {

@@ -36,10 +36,10 @@ struct proto {
     /* TLS is up after PROTO_STARTTLS: a new reader, nothing read in plain text counts any more. */
     enum proto_verdict (*secured)(void *self, struct buf *out);
 
-    /* No more replies will come, none came in time, or the next one is too long; `unread` is what has come of
-     * it. PROTO_DONE where the dialogue may end like this (after LOGOUT), PROTO_FAIL where the reason is in
-     * the report then, PROTO_MORE: the driver names it. */
-    enum proto_verdict (*ended)(void *self, const unsigned char *unread, size_t len);
+    /* No more replies will come, none came in time, or the next one is too long; `unread` is what has come
+     * of it, and `closed` tells that no more of it ever will. PROTO_DONE where the dialogue may end like this
+     * (after LOGOUT), PROTO_FAIL where the reason is in the report then, PROTO_MORE: the driver names it. */
+    enum proto_verdict (*ended)(void *self, bool closed, const unsigned char *unread, size_t len);
 
     /* Whether bytes that came in plain text where TLS was awaited are replies put there beforehand, rather
      * than the server's reaction to the handshake. */

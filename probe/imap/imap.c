@@ -312,17 +312,37 @@ static enum proto_verdict on_secured(void *self, struct buf *out)
     return command(imap, IMAP_CAPABILITY_TLS, out);
 }
 
-static enum proto_verdict on_ended(void *self, const unsigned char *unread, size_t len)
+/* Whether these bytes could still have become a greeting (RFC 9051 section 9). */
+static bool starts_greeting(struct text bytes)
+{
+    static const char *const greetings[] = {"* OK", "* PREAUTH", "* BYE"};
+    for (size_t i = 0; i < sizeof greetings / sizeof *greetings; i++) {
+        struct text whole = text_of(greetings[i]), part = bytes;
+        part.len = part.len < whole.len ? part.len : whole.len;
+        whole.len = part.len;
+        if (text_equal_nocase(part, whole)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Protocols without lines never end one; what else has no line end may get it as long as the connection is
+ * open. */
+static bool is_foreign(struct text bytes, bool closed)
+{
+    return bytes.len > 0 && !starts_greeting(bytes) && (closed || banner_protocol(bytes) != NULL);
+}
+
+static enum proto_verdict on_ended(void *self, bool closed, const unsigned char *unread, size_t len)
 {
     struct imap *imap = self;
     if (imap->state == IMAP_LOGOUT || imap->state == IMAP_FINISHED) {
         set_state(imap, IMAP_FINISHED);
         return PROTO_DONE;
     }
-    /* Protocols without lines never end one. */
     struct text rest = {(const char *)unread, len};
-    const char *protocol = imap->state == IMAP_GREETING ? banner_protocol(rest) : NULL;
-    if (protocol != NULL && strcmp(protocol, "IMAP") != 0) {
+    if (imap->state == IMAP_GREETING && is_foreign(rest, closed)) {
         enum proto_verdict verdict = fail(imap, ERROR_NOT_IMAP, rest);
         return imap->arena->failed ? PROTO_NO_MEMORY : verdict;
     }

@@ -117,7 +117,7 @@ static void play(struct report *r, bool tls, const uint8_t *data, size_t size, s
     if (run.verdict == PROTO_MORE) {
         bool over = run.imap.state == IMAP_LOGOUT;
         enum phase phase = imap_proto.phase(&run.imap);
-        enum proto_verdict end = imap_proto.ended(&run.imap, data + start, size - start);
+        enum proto_verdict end = imap_proto.ended(&run.imap, !too_long, data + start, size - start);
         require(end == (over ? PROTO_DONE : PROTO_MORE) ||
                 (phase == PHASE_GREETING && end == PROTO_FAIL && port->error.code == ERROR_NOT_IMAP));
         if (end == PROTO_MORE) {

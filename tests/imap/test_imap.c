@@ -421,8 +421,20 @@ static void test_ends_phases_and_waits(void **state)
         {GREET CAPA("1") "$2 NO\r\n", NULL, IMAP_LOGOUT, PROTO_DONE, PHASE_CAPABILITY, LIMIT_LOGOUT_MS},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        static const char *const rests[] = {"", "* OK half a li", "\x15\x03\x03"};
-        for (size_t rest = 0; rest < sizeof rests / sizeof *rests; rest++) {
+        static const struct {
+            const char *bytes;
+            bool closed, foreign; /* where a greeting is awaited */
+        } rests[] = {
+            {"", true, false},
+            {"* OK half a li", true, false},
+            {"*", true, false},
+            {"* pre", true, false},
+            {"\x15\x03\x03", false, true},
+            {"login: ", false, false},
+            {"login: ", true, true},
+            {"* * ", true, true},
+        };
+        for (size_t k = 0; k < sizeof rests / sizeof *rests; k++) {
             struct stage stage;
             size_t plain_len, tls_len = 0;
             char *plain = expand(cases[i].plain, strlen(cases[i].plain), &plain_len), *tls = NULL;
@@ -440,14 +452,13 @@ static void test_ends_phases_and_waits(void **state)
             assert_int_equal(imap_proto.phase(&stage.imap), cases[i].phase);
             assert_int_equal(imap_proto.wait_ms(&stage.imap), cases[i].wait_ms);
             enum error_code before = stage.port.error.code;
-            /* Where a greeting is awaited, the start of another protocol is one although no line has ended.
-             */
-            bool foreign = cases[i].state == IMAP_GREETING && rest == 2;
+            const char *rest = rests[k].bytes;
+            bool foreign = cases[i].state == IMAP_GREETING && rests[k].foreign;
             assert_int_equal(
-                imap_proto.ended(&stage.imap, (const unsigned char *)rests[rest], strlen(rests[rest])),
+                imap_proto.ended(&stage.imap, rests[k].closed, (const unsigned char *)rest, strlen(rest)),
                 foreign ? PROTO_FAIL : cases[i].ended);
             assert_int_equal(stage.port.error.code, foreign ? ERROR_NOT_IMAP : before);
-            assert_int_equal(stage.port.error.said.len, foreign ? 3 : 0);
+            assert_int_equal(stage.port.error.said.len, foreign ? strlen(rest) : 0);
             free(plain);
             free(tls);
             stage_deinit(&stage);
