@@ -137,10 +137,22 @@ static void note_reply_time(struct attempt *a)
     }
 }
 
+/* What stands behind the agreement to STARTTLS before TLS was begun. */
+static struct failure plaintext_left(const struct attempt *a)
+{
+    const unsigned char *data = a->conn.in.data;
+    size_t len = a->conn.in.len;
+    struct failure f = {.code = ERROR_PLAINTEXT_AFTER_STARTTLS, .phase = PHASE_STARTTLS};
+    if (a->proto->withdrawn(&a->imap, data, len)) {
+        f = (struct failure){.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS};
+    }
+    f.said = (struct text){(const char *)data, len < LIMIT_TEXT_CHARS ? len : LIMIT_TEXT_CHARS};
+    return f;
+}
+
 /* Carries out what the dialogue decided. */
 static void act(struct attempt *a, enum proto_verdict verdict)
 {
-    static const struct failure injected = {.code = ERROR_PLAINTEXT_AFTER_STARTTLS, .phase = PHASE_STARTTLS};
     switch (verdict) {
     case PROTO_MORE:
         if (a->out.len > 0) {
@@ -151,10 +163,7 @@ static void act(struct attempt *a, enum proto_verdict verdict)
         break;
     case PROTO_STARTTLS:
         if (a->conn.in.len > 0) {
-            struct failure f = injected;
-            f.said = (struct text){(const char *)a->conn.in.data, a->conn.in.len};
-            f.said.len = f.said.len < LIMIT_TEXT_CHARS ? f.said.len : LIMIT_TEXT_CHARS;
-            fail(a, f);
+            fail(a, plaintext_left(a));
         } else {
             secure(a);
         }
@@ -273,6 +282,21 @@ static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
     return true;
 }
 
+/* Plain text in the place of TLS: a reaction of the server to STARTTLS or to our hello, or slipped in. */
+static enum error_code meaning_of_plaintext(const struct attempt *a, const struct failure *failure)
+{
+    const unsigned char *said = (const unsigned char *)failure->said.data;
+    bool plain = failure->code == ERROR_TLS_NOT_SPOKEN || failure->code == ERROR_PLAINTEXT_AFTER_STARTTLS;
+    if (!plain || a->port->tls_port) {
+        return failure->code;
+    }
+    if (a->proto->withdrawn(&a->imap, said, failure->said.len)) {
+        return ERROR_TLS_NOT_SPOKEN;
+    }
+    return a->proto->injected(&a->imap, said, failure->said.len) ? ERROR_PLAINTEXT_AFTER_STARTTLS
+                                                                 : failure->code;
+}
+
 static void on_handshake_failed(struct attempt *a, struct failure failure)
 {
     bool asked = a->conn.tls.session && tls_certificate_requested(&a->conn.tls);
@@ -280,10 +304,7 @@ static void on_handshake_failed(struct attempt *a, struct failure failure)
         return;
     }
     failure.phase = PHASE_TLS;
-    if (failure.code == ERROR_TLS_NOT_SPOKEN && !a->port->tls_port &&
-        a->proto->injected(&a->imap, (const unsigned char *)failure.said.data, failure.said.len)) {
-        failure.code = ERROR_PLAINTEXT_AFTER_STARTTLS;
-    }
+    failure.code = meaning_of_plaintext(a, &failure);
     if (failure.code == ERROR_PLAINTEXT_AFTER_STARTTLS) {
         failure.phase = PHASE_STARTTLS;
     } else if (failure.alert && asked) {
