@@ -137,16 +137,26 @@ static void note_reply_time(struct attempt *a)
     }
 }
 
+/* A refusal alone: what a server says behind it answers our hello. */
+static struct text first_line(struct text said)
+{
+    size_t len = 0;
+    while (len < said.len && said.data[len] != '\r' && said.data[len] != '\n') {
+        len++;
+    }
+    return (struct text){said.data, len};
+}
+
 /* What stands behind the agreement to STARTTLS before TLS was begun. */
 static struct failure plaintext_left(const struct attempt *a)
 {
     const unsigned char *data = a->conn.in.data;
-    size_t len = a->conn.in.len;
+    size_t len = a->conn.in.len < LIMIT_TEXT_CHARS ? a->conn.in.len : LIMIT_TEXT_CHARS;
     struct failure f = {.code = ERROR_PLAINTEXT_AFTER_STARTTLS, .phase = PHASE_STARTTLS};
+    f.said = (struct text){(const char *)data, len};
     if (a->proto->withdrawn(&a->imap, data, len)) {
-        f = (struct failure){.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS};
+        f = (struct failure){.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = first_line(f.said)};
     }
-    f.said = (struct text){(const char *)data, len < LIMIT_TEXT_CHARS ? len : LIMIT_TEXT_CHARS};
     return f;
 }
 
@@ -283,18 +293,15 @@ static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
 }
 
 /* Plain text in the place of TLS: a reaction of the server to STARTTLS or to our hello, or slipped in. */
-static enum error_code meaning_of_plaintext(const struct attempt *a, const struct failure *failure)
+static void tell_plaintext(const struct attempt *a, struct failure *failure)
 {
     const unsigned char *said = (const unsigned char *)failure->said.data;
-    bool plain = failure->code == ERROR_TLS_NOT_SPOKEN || failure->code == ERROR_PLAINTEXT_AFTER_STARTTLS;
-    if (!plain || a->port->tls_port) {
-        return failure->code;
-    }
     if (a->proto->withdrawn(&a->imap, said, failure->said.len)) {
-        return ERROR_TLS_NOT_SPOKEN;
+        failure->code = ERROR_TLS_NOT_SPOKEN;
+        failure->said = first_line(failure->said);
+    } else if (a->proto->injected(&a->imap, said, failure->said.len)) {
+        failure->code = ERROR_PLAINTEXT_AFTER_STARTTLS;
     }
-    return a->proto->injected(&a->imap, said, failure->said.len) ? ERROR_PLAINTEXT_AFTER_STARTTLS
-                                                                 : failure->code;
 }
 
 static void on_handshake_failed(struct attempt *a, struct failure failure)
@@ -304,7 +311,10 @@ static void on_handshake_failed(struct attempt *a, struct failure failure)
         return;
     }
     failure.phase = PHASE_TLS;
-    failure.code = meaning_of_plaintext(a, &failure);
+    bool plain = failure.code == ERROR_TLS_NOT_SPOKEN || failure.code == ERROR_PLAINTEXT_AFTER_STARTTLS;
+    if (plain && !a->port->tls_port) {
+        tell_plaintext(a, &failure);
+    }
     if (failure.code == ERROR_PLAINTEXT_AFTER_STARTTLS) {
         failure.phase = PHASE_STARTTLS;
     } else if (failure.alert && asked) {
