@@ -96,7 +96,9 @@ static bool crowded(struct text t)
 /* Whether a BYE turns us away for now: by its code, or by words that servers use. */
 static bool temporary_bye(const struct resp_text *t)
 {
-    if (temporary_code(t)) {
+    /* All that Exchange says past its limit on connections. */
+    static const char bare[] = "Connection refused";
+    if (temporary_code(t) || text_is(t->text, bare)) {
         return true;
     }
     if (text_is(t->code, "CONTACTADMIN") || CONTAINS_ANY(t->text, for_good)) {

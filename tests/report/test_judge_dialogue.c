@@ -265,6 +265,8 @@ static const struct {
     {"ALERT", "The system is down for maintenance until noon", true}, /* Cyrus: its shutdown file */
     {"INUSE", NULL, true},
     {"THROTTLED", NULL, true},
+    {NULL, "Connection refused", true}, /* Exchange */
+    {NULL, "Maximum connections reached", true},
     {NULL, "Maximum number of connections exceeded", true},
     {NULL, "Maximum number of connections from user+IP exceeded", true},
     {NULL, "Max. sessions per host", true},
@@ -277,6 +279,7 @@ static const struct {
     {"UNAVAILABLE", "This is permanent", true},
     {NULL, NULL, false},
     {"ALERT", "Access denied", false},
+    {NULL, "Connection refused: not a customer", false},
     {NULL, "Too many invalid IMAP commands.", false}, /* Dovecot */
     {NULL, "Too many bad commands from client", false},
     {NULL, "Too many protocol errors in this session", false},
