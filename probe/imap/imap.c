@@ -181,11 +181,16 @@ static enum proto_verdict after_capability(struct imap *imap, const struct imap_
     return command(imap, authenticated ? IMAP_LOGOUT : IMAP_STARTTLS, out);
 }
 
+static bool has_tag(const struct imap_response *response, const char *tag)
+{
+    struct text own = text_of(tag);
+    return response->tag.len == own.len && memcmp(response->tag.data, own.data, own.len) == 0;
+}
+
 static enum proto_verdict take_tagged(struct imap *imap, const struct imap_response *response,
                                       struct buf *out)
 {
-    struct text own = text_of(imap->tag);
-    if (response->tag.len != own.len || memcmp(response->tag.data, own.data, own.len) != 0) {
+    if (!has_tag(response, imap->tag)) {
         bool answer = response->status != STATUS_NONE;
         imap_note(imap, answer ? DEVIATION_FOREIGN_TAG : DEVIATION_UNPARSED_LINE, response->line);
         return PROTO_MORE;
@@ -349,14 +354,19 @@ static enum proto_verdict on_ended(void *self, bool closed, const unsigned char 
     return PROTO_MORE;
 }
 
+static void parse_first_line(struct imap_response *response, const unsigned char *data, size_t len)
+{
+    const unsigned char *end = memchr(data, '\n', len);
+    imap_parse(response, data, end ? (size_t)(end - data) + 1 : len);
+}
+
 /* A server that takes our hello for a command answers BAD or BYE, or not in IMAP at all; anything else was
  * there already, whatever segment it came in (RFC 9051 section 6.2.1). */
 static bool on_injected(const void *self, const unsigned char *data, size_t len)
 {
     struct imap_response response;
-    const unsigned char *end = memchr(data, '\n', len);
     (void)self;
-    imap_parse(&response, data, end ? (size_t)(end - data) + 1 : len);
+    parse_first_line(&response, data, len);
     switch (response.kind) {
     case RESPONSE_STATUS:
     case RESPONSE_TAGGED:
@@ -371,6 +381,19 @@ static bool on_injected(const void *self, const unsigned char *data, size_t len)
         break;
     }
     return false;
+}
+
+/* Courier says OK first and NO, under the same tag, when its TLS program does not start. Nobody who cannot
+ * see the command knows the tag. */
+static bool on_withdrawn(const void *self, const unsigned char *data, size_t len)
+{
+    const struct imap *imap = self;
+    struct imap_response response;
+    char tag[IMAP_TAG_SIZE + 12]; /* of STARTTLS, which nobody awaits an answer to any more */
+    snprintf(tag, sizeof tag, "%s%u", imap->prefix, imap->command);
+    parse_first_line(&response, data, len);
+    return response.kind == RESPONSE_TAGGED && has_tag(&response, tag) &&
+           (response.status == STATUS_NO || response.status == STATUS_BAD);
 }
 
 static enum phase on_phase(const void *self)
@@ -392,6 +415,7 @@ const struct proto imap_proto = {
     .secured = on_secured,
     .ended = on_ended,
     .injected = on_injected,
+    .withdrawn = on_withdrawn,
     .phase = on_phase,
     .wait_ms = on_wait_ms,
 };

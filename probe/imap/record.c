@@ -49,21 +49,23 @@ static void take_list(struct imap *imap, enum caps_phase phase, struct text list
     const struct caps_list *known = &caps->phase[phase];
     /* In a later list of the same answer a word known already need not be one that stands there twice. */
     bool first_list = known->count == 0;
-    bool odd = false, repeated = false, empty = true;
-    struct text word;
+    bool odd = false, empty = true;
+    struct text word, twice = {0};
     while (imap_next_word(&list, &word, &odd)) {
         size_t before = known->count;
         if (!caps_add(caps, imap->arena, phase, word)) {
             return;
         }
-        repeated |= first_list && known->count == before && !caps->truncated;
+        if (first_list && known->count == before && !caps->truncated && twice.len == 0) {
+            twice = word;
+        }
         empty = false;
     }
     if (odd || empty) {
         imap_note(imap, DEVIATION_CAPS_SYNTAX, line);
     }
-    if (repeated) {
-        imap_note(imap, DEVIATION_CAPS_DUPLICATE, line);
+    if (twice.len > 0) {
+        imap_note(imap, DEVIATION_CAPS_DUPLICATE, twice);
     }
     if (caps->truncated) {
         cut(imap, CUT_CAPABILITIES);

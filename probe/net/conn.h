@@ -47,7 +47,7 @@ struct conn {
     enum conn_ours ours;
     void (*on_event)(void *owner, enum conn_event event);
     void *owner;
-    char said[128]; /* what came instead of TLS */
+    char said[LIMIT_TEXT_CHARS]; /* what came instead of TLS */
     size_t said_len;
 };
 
@@ -63,8 +63,9 @@ void conn_wait(struct conn *c, unsigned ms);
 /* Sends, or queues what the socket does not take now. */
 void conn_send(struct conn *c, const void *data, size_t len);
 
-/* Starts TLS. `after_starttls`: anything that arrives before our first TLS byte is plain text behind the
- * STARTTLS reply (RFC 9051 section 6.2.1) and ends the connection. Queued bytes must have been sent. */
+/* Starts TLS. `after_starttls`: anything that arrives before our first TLS byte, what stands in `in`
+ * included, is plain text behind the STARTTLS reply (RFC 9051 section 6.2.1) and ends the connection. Queued
+ * bytes must have been sent. */
 void conn_secure(struct conn *c, const struct tls_env *env, const char *server_name, bool alpn,
                  bool after_starttls);
 

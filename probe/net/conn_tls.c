@@ -25,6 +25,9 @@ static ssize_t look_for_tls(struct conn *c)
         c->said_len = (size_t)n;
         c->tls_seen = starts_record(c->said, c->said_len);
         c->tls_refused = !c->tls_seen || (c->after_starttls && !c->hello_sent);
+        if (c->tls_refused) {
+            n = conn_recv(c, c->said, c->said_len, 0);
+        }
     }
     return n;
 }
@@ -90,7 +93,6 @@ static void start_hearing(struct conn *c)
 {
     uint64_t left = uv_timer_get_due_in(&c->timer);
     c->hearing = true;
-    c->said_len = 0; /* it was only looked at */
     conn_wait(c, left < LIMIT_WORDS_MS ? (unsigned)left : LIMIT_WORDS_MS);
     hear_out(c);
 }
@@ -104,15 +106,11 @@ void conn_handshake(struct conn *c)
         return;
     }
     if (!c->hello_sent) {
-        ssize_t n = look_for_tls(c);
+        ssize_t n = c->tls_refused ? 0 : look_for_tls(c);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             failure = conn_read_failure(errno);
             failure.phase = PHASE_TLS;
             conn_end(c, failure);
-            return;
-        }
-        if (c->tls_refused && c->after_starttls) {
-            conn_end_refused(c);
             return;
         }
         if (c->tls_refused) {
@@ -137,6 +135,10 @@ void conn_handshake(struct conn *c)
         conn_want(c, UV_WRITABLE);
         break;
     case TLS_STEP_FAILED:
+        /* A reset can come between our look and our hello; what was said before it tells more. */
+        if (!c->tls_seen && !c->tls_refused) {
+            (void)look_for_tls(c);
+        }
         if (c->tls_refused) {
             start_hearing(c);
         } else {
@@ -158,6 +160,13 @@ void conn_secure(struct conn *c, const struct tls_env *env, const char *server_n
         return;
     }
     c->after_starttls = after_starttls;
+    /* Read already, so it was there before TLS. */
+    c->tls_refused = c->in.len > 0;
+    c->said_len = c->in.len < sizeof c->said ? c->in.len : sizeof c->said;
+    if (c->tls_refused) {
+        memcpy(c->said, c->in.data, c->said_len);
+        buf_consume(&c->in, c->in.len);
+    }
     conn_set_state(c, CONN_HANDSHAKE);
     conn_want(c, UV_READABLE | UV_WRITABLE); /* the first turn sends our hello */
 }

@@ -14,26 +14,97 @@ static bool contains(struct text t, const char *word)
     return false;
 }
 
+static bool contains_any(struct text t, const char *const words[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (contains(t, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* RFC 5530 section 3 */
 static bool temporary_code(const struct resp_text *t)
 {
     return text_is(t->code, "UNAVAILABLE") || text_is(t->code, "LIMIT") || text_is(t->code, "INUSE");
 }
 
+#define CONTAINS_ANY(text, words) contains_any(text, words, sizeof(words) / sizeof((words)[0]))
+
+/* Words of a refusal that no patience mends: they win over those below. */
+static const char *const for_good[] = {"permanent", "no longer", "discontinued", "decommissioned"};
+
+/* Words that servers use when they are short of something, or when a client came too often; the last two
+ * are Exchange's. */
+static const char *const for_now[] = {"again later",
+                                      "try again",
+                                      "try later",
+                                      "back later",
+                                      "retry",
+                                      "reconnect",
+                                      "temporar",
+                                      "transient",
+                                      "at the moment",
+                                      "right now",
+                                      "throttl",
+                                      "backoff",
+                                      "rate limit",
+                                      "rate-limit",
+                                      "limit exceeded",
+                                      "limit reached",
+                                      "limit hit",
+                                      "connection limit",
+                                      "more connections",
+                                      "queue full",
+                                      "queue is full",
+                                      "too often",
+                                      "too fast",
+                                      "too quickly",
+                                      "too frequent",
+                                      "slow down",
+                                      "busy",
+                                      "overload",
+                                      "high load",
+                                      "load average",
+                                      "load is too high",
+                                      "out of memory",
+                                      "out of resources",
+                                      "unavailable",
+                                      "service not available",
+                                      "not ready",
+                                      "maintenance",
+                                      "shutting down",
+                                      "going down",
+                                      "by signal",
+                                      "restarting",
+                                      "starting up",
+                                      "connection closed. 1",
+                                      "connection is closed. 1"};
+
+/* What there may be too many of for a while. Too many wrong commands were sent by the client. */
+static const char *const crowd[] = {"connection", "client",  "session", "user",    "login",
+                                    "logon",      "process", "thread",  "request", "attempt"};
+
+static bool crowded(struct text t)
+{
+    static const char *const excess[] = {"too many", "maximum", "max.", "max conn", "exceed"};
+    static const char *const faults[] = {"command", "error", "syntax"};
+    return CONTAINS_ANY(t, excess) && CONTAINS_ANY(t, crowd) && !CONTAINS_ANY(t, faults);
+}
+
 /* Whether a BYE turns us away for now: by its code, or by words that servers use. */
 static bool temporary_bye(const struct resp_text *t)
 {
-    static const char *const words[] = {
-        "too many",   "try again",      "try later",     "temporar",         "throttl",
-        "rate limit", "limit exceeded", "limit reached", "connection limit", "maximum",
-        "busy",       "overload",       "unavailable",   "shutting down",
-    };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (contains(t->text, words[i]) || contains(t->code, words[i])) {
-            return true;
-        }
+    /* All that Exchange says past its limit on connections. */
+    static const char bare[] = "Connection refused";
+    if (temporary_code(t) || text_is(t->text, bare)) {
+        return true;
     }
-    return temporary_code(t);
+    if (text_is(t->code, "CONTACTADMIN") || CONTAINS_ANY(t->text, for_good)) {
+        return false;
+    }
+    return CONTAINS_ANY(t->text, for_now) || CONTAINS_ANY(t->code, for_now) || crowded(t->text);
 }
 
 /* Before the greeting: silence, or something that is none. */

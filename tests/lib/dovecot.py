@@ -39,16 +39,14 @@ mail_location = maildir:{dir}/mail/%u
 default_vsz_limit = 1G
 passdb {{
   driver = static
-  args = password=never-used
+  args = password={password}
 }}
 userdb {{
   driver = static
-  args = uid=nobody gid=nogroup home={dir}/mail/%u
+  args = uid={owner} gid={owners} home={dir}/mail/%u
 }}
 service imap-login {{
-  service_count = 0
-  process_min_avail = 1
-  process_limit = 2
+{login}
   inet_listener imap {{
     port = {imap}
   }}
@@ -58,6 +56,11 @@ service imap-login {{
   }}
 }}
 """
+
+
+LOGIN = {"service_count": 0, "process_min_avail": 1, "process_limit": 2}
+
+PASSWORD = "never-used"
 
 
 def program():
@@ -78,15 +81,19 @@ class Dovecot:
 
     ports      (plain port, TLS port); 0 for the TLS port: no such listener
     settings   of the whole instance
+    login      of the processes that talk to clients before the login
     sites      address -> settings of that address alone (certificate, greeting, ...)
     """
 
-    def __init__(self, ports, settings, sites, environment=None):
+    def __init__(self, ports, settings, sites, environment=None, login=None):
         self.imap, self.imaps = ports
         self.sites = sites
         self._dir = tempfile.mkdtemp(prefix="imap-test-dovecot-")
         os.chmod(self._dir, 0o755)
         os.mkdir(os.path.join(self._dir, "run"), 0o755)
+        os.mkdir(os.path.join(self._dir, "mail"))
+        os.chmod(os.path.join(self._dir, "mail"), 0o777)  # of whoever a mail user is
+        self._login = {**LOGIN, **(login or {})}
         self._process = None
         self._start(settings, environment or {})
 
@@ -109,10 +116,14 @@ class Dovecot:
             raise
 
     def _config(self, settings, environment):
+        root = os.geteuid() == 0
+        user, group = getpass.getuser(), grp.getgrgid(os.getegid()).gr_name
         text = CONFIG.format(dir=self._dir, name=os.path.basename(self._dir), listen=", ".join(self.sites),
-                             imap=self.imap, imaps=self.imaps)
-        if os.geteuid() != 0:
-            text += OWN_RIGHTS.format(user=getpass.getuser(), group=grp.getgrgid(os.getegid()).gr_name)
+                             imap=self.imap, imaps=self.imaps, password=PASSWORD,
+                             owner="nobody" if root else user, owners="nogroup" if root else group,
+                             login="\n".join("  %s = %s" % pair for pair in self._login.items()))
+        if not root:
+            text += OWN_RIGHTS.format(user=user, group=group)
         if environment:
             text += "import_environment = %s\n" % " ".join("%s=%s" % pair for pair in environment.items())
         text += "".join("%s = %s\n" % pair for pair in settings.items())
@@ -164,8 +175,8 @@ class Dovecot:
         shutil.rmtree(self._dir, ignore_errors=True)
 
 
-def start(ports=None, settings=None, sites=None, environment=None):
+def start(ports=None, settings=None, sites=None, environment=None, login=None):
     """The usual instance: STARTTLS and TLS, no plaintext login."""
     usual = {"ssl": "yes", "disable_plaintext_auth": "yes", "login_greeting": "Test bench ready."}
     usual.update(settings or {})
-    return Dovecot(ports or tuple(net.fresh_ports(2)), usual, sites, environment)
+    return Dovecot(ports or tuple(net.fresh_ports(2)), usual, sites, environment, login)

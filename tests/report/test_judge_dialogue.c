@@ -339,6 +339,71 @@ static void test_found(void **state)
     sample_check_rows(found, COUNT(found), FINDING_NOT_AN_IMAP_SERVER, FINDING_STARTTLS_RESPONSE_INJECTION);
 }
 
+/* How servers turn a client away; those of products as they send them. */
+static const struct {
+    const char *code, *text;
+    bool for_now;
+} refusals[] = {
+    {NULL, "Connection queue full", true},                                             /* Dovecot */
+    {NULL, "Disconnected by proxy: Process shutting down", true},                      /* Dovecot */
+    {"UNAVAILABLE", "Account is temporarily unavailable.", true},                      /* Dovecot */
+    {NULL, "Temporary problem, please try again later", true},                         /* Courier */
+    {NULL, "Courier-IMAP server shut down by signal.", true},                          /* Courier */
+    {NULL, "Server Unavailable. 15", true},                                            /* Exchange */
+    {NULL, "Connection is closed. 14", true},                                          /* Exchange */
+    {NULL, "Connection closed. 14", true},                                             /* Exchange */
+    {NULL, "Request is throttled. Suggested Backoff Time: 299923 milliseconds", true}, /* Exchange */
+    {NULL, "Temporary System Error", true},                                            /* Gmail */
+    {"ALERT", "Too many simultaneous connections. (Failure)", true},                   /* Gmail */
+    {"LIMIT", "Rate limit hit.", true},                                                /* Yahoo */
+    {"ALERT", "The system is down for maintenance until noon", true}, /* Cyrus: its shutdown file */
+    {"INUSE", NULL, true},
+    {"THROTTLED", NULL, true},
+    {NULL, "Connection refused", true}, /* Exchange */
+    {NULL, "Maximum connections reached", true},
+    {NULL, "Maximum number of connections exceeded", true},
+    {NULL, "Maximum number of connections from user+IP exceeded", true},
+    {NULL, "Max. sessions per host", true},
+    {NULL, "No more connections from your address", true},
+    {NULL, "Too many failed login attempts", true},
+    {NULL, "You are connecting too often", true},
+    {NULL, "Server too busy", true},
+    {NULL, "Service not available, closing transmission channel", true},
+    {NULL, "Cannot fork: out of memory", true},
+    {"UNAVAILABLE", "This is permanent", true},
+    {NULL, NULL, false},
+    {"ALERT", "Access denied", false},
+    {NULL, "Connection refused: not a customer", false},
+    {NULL, "Too many invalid IMAP commands.", false}, /* Dovecot */
+    {NULL, "Too many bad commands from client", false},
+    {NULL, "Too many protocol errors in this session", false},
+    {NULL, "Maximum line length is 8192 octets", false},
+    {NULL, "Use TLS 1.2 or later", false},
+    {NULL, "Use STARTTLS on port 143", false},
+    {NULL, "Your address is permanently blocked. Do not try again.", false},
+    {NULL, "IMAP is no longer available here; the service is unavailable since June", false},
+    {"CONTACTADMIN", "Service unavailable", false},
+    {NULL, "imap.maxis.example does not talk to your client", false},
+    {NULL, "Only for business customers", false},
+};
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(refusals); i++) {
+        sample_report(&r);
+        greet_with_bye(plain, refusals[i].code, refusals[i].text);
+        judge(&r);
+        const struct finding *f = sample_find(&r, FINDING_SERVER_REFUSES_SERVICE, 143);
+        assert_non_null(f);
+        enum severity expected = refusals[i].for_now ? SEVERITY_WARNING : SEVERITY_CRITICAL;
+        if (f->severity != expected) {
+            fail_msg("[%s] %s: %s", refusals[i].code, refusals[i].text, f->title);
+        }
+        report_deinit(&r);
+    }
+}
+
 static void test_absent(void **state)
 {
     (void)state;
@@ -356,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_found),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_absent),
         cmocka_unit_test(test_verdicts),
     };
