@@ -22,6 +22,9 @@
 #define LIMIT_QUOTED_CHARS 160u                /* the same, quoted inside a sentence of ours */
 #define LIMIT_REPORT_BYTES (16u * 1024 * 1024) /* memory of one report */
 
+/* Memory kept back for libraries that do not survive a failed allocation; of the whole process. */
+#define LIMIT_RESERVE_BYTES (1024u * 1024)
+
 /* What a caller may send. */
 #define LIMIT_HOST_BYTES 253u
 #define LIMIT_LABEL_BYTES 63u

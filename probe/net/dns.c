@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "probe/base/memory.h"
 #include "probe/net/dns_aliases.h"
 
 /* One silent server costs FIRST + 2 * FIRST ms; the look-up's own timer ends it in any case. */
@@ -168,7 +169,9 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
         dns->handles++;
         *at = w;
     }
+    memory_guard_enter(); /* libuv aborts where its table of descriptors cannot grow */
     uv_poll_start(&(*at)->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_watch);
+    (void)memory_guard_leave();
 }
 
 struct dns *dns_create(uv_loop_t *loop, const char *servers, unsigned timeout_ms, char *why, size_t why_size)
