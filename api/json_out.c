@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "probe/base/limits.h"
@@ -137,9 +138,23 @@ json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char 
     return at > 0 ? made(o, json_string(s)) : json_null();
 }
 
+char *json_out_string(const json_t *value, size_t flags)
+{
+    size_t len = json_dumpb(value, NULL, 0, flags);
+    char *s = len > 0 ? malloc(len + 1) : NULL;
+    if (s != NULL && json_dumpb(value, s, len, flags) != len) {
+        free(s);
+        return NULL;
+    }
+    if (s != NULL) {
+        s[len] = '\0';
+    }
+    return s;
+}
+
 char *json_out_dump(struct json_out *o, json_t *value)
 {
-    char *s = o->failed ? NULL : json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(PRECISION));
+    char *s = o->failed ? NULL : json_out_string(value, JSON_COMPACT | JSON_REAL_PRECISION(PRECISION));
     json_decref(value);
     return s;
 }

@@ -51,6 +51,10 @@ json_t *json_out_ip(struct json_out *o, const struct ip *ip);
  * bytes. */
 json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char separator);
 
+/* The text of a value, malloc'd; NULL: no memory. For json_dumps(), which while its buffer grows passes over
+ * a failed allocation at the name of a member (Jansson 2.14) and gives a text without it. */
+char *json_out_string(const json_t *value, size_t flags);
+
 /* Takes the value over; its text, malloc'd, or NULL where anything has failed. */
 char *json_out_dump(struct json_out *o, json_t *value);
 

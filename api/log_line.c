@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/json_out.h"
 #include "probe/base/arena.h"
 #include "probe/base/buf.h"
 #include "probe/base/limits.h"
@@ -82,7 +83,7 @@ static bool build_json(struct buf *b, struct arena *arena, const char *head[3],
     if (ok && cut) {
         ok = json_object_set_new(line, "cut", json_true()) == 0;
     }
-    char *text = ok ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+    char *text = ok ? json_out_string(line, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(line);
     ok = text != NULL && buf_append(b, text, strlen(text)) == BUF_OK;
     free(text);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/json_out.h"
 #include "probe/base/arena.h"
 #include "probe/base/text.h"
 
@@ -88,7 +89,7 @@ char *problem_json(const struct problem *problem, const char *request_id)
         return NULL;
     }
     if (problem->scope == NULL || json_object_set_new(body, "scope", json_string(problem->scope)) == 0) {
-        text = json_dumps(body, JSON_COMPACT);
+        text = json_out_string(body, JSON_COMPACT);
     }
     json_decref(body);
     return text;

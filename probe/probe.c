@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "probe/attempt.h"
+#include "probe/base/memory.h"
 #include "probe/report/judge.h"
 
 enum probe_state {
@@ -23,7 +24,8 @@ struct probe {
     struct attempt attempts[REPORT_PORTS];
     size_t running; /* attempts not yet done */
     uv_timer_t timer;
-    uint64_t started; /* ns */
+    uint64_t started;       /* ns */
+    unsigned long failures; /* of allocations in this thread, when it started */
     bool all_blocked, cancelled;
     void (*on_done)(void *owner, enum probe_outcome outcome);
     void *owner;
@@ -39,7 +41,8 @@ static void on_timer_closed(uv_handle_t *handle)
     struct probe *p = handle->data;
     struct report *r = p->report;
     enum probe_outcome outcome = PROBE_REPORTED;
-    bool ours = r->arena.failed;
+    /* Libraries tell their want of memory in many ways, and some do not tell it at all. */
+    bool ours = r->arena.failed || memory_failures() != p->failures;
 
     for (size_t i = 0; i < r->port_count; i++) {
         ours |= p->attempts[i].ours;
@@ -255,6 +258,7 @@ struct probe *probe_start(const struct probe_env *env, const struct probe_reques
     p->on_done = on_done;
     p->owner = owner;
     p->started = uv_hrtime();
+    p->failures = memory_failures();
     p->plan =
         (struct attempt_plan){.env = env, .host = request->host, .host_ip = request->host_ip, .now = now};
     p->plan.arena = &report->arena;

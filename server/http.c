@@ -39,7 +39,7 @@ struct http {
 struct request {
     struct http *http;
     struct MHD_Connection *connection;
-    char *uri;      /* raw: path, "?" and query as sent */
+    char *uri;      /* raw: path, "?" and query as sent; NULL: no memory was left for it */
     size_t uri_len; /* of the whole request line */
     const char *method;
     bool seen; /* the headers have been looked at */
@@ -56,27 +56,31 @@ static double ms_between(const struct timespec *a, const struct timespec *b)
     return (double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) / 1e6;
 }
 
-static void header(struct MHD_Response *response, const char *name, const char *value)
+/* Adds a header. Values are ours or checked, so what fails is memory: the response is given up, NULL from
+ * then on. */
+static void header(struct MHD_Response **response, const char *name, const char *value)
 {
-    /* Values are ours or checked; without memory the answer goes without the header. */
-    (void)MHD_add_response_header(response, name, value);
+    if (*response && MHD_add_response_header(*response, name, value) != MHD_YES) {
+        MHD_destroy_response(*response);
+        *response = NULL;
+    }
 }
 
-/* Queues an answer and gives the response up. `body` is malloc'd and taken over; NULL: no memory was left. */
-static enum MHD_Result respond(struct request *r, unsigned status, struct MHD_Response *response,
-                               const char *type)
+/* Queues an answer and gives the response up. NULL: no memory was left for it. */
+static enum MHD_Result queue(struct request *r, unsigned status, struct MHD_Response *response,
+                             const char *type)
 {
+    header(&response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    header(&response, "X-Request-Id", r->id);
+    header(&response, "X-Content-Type-Options", "nosniff");
+    header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (admission_stopping(r->http->env.admission)) {
+        header(&response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
     if (!response) {
-        return MHD_NO; /* closes the connection: there is no memory to say why */
+        return MHD_NO; /* closes the connection */
     }
     r->status = status;
-    header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    header(response, "X-Request-Id", r->id);
-    header(response, "X-Content-Type-Options", "nosniff");
-    header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (admission_stopping(r->http->env.admission)) {
-        header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    }
     enum MHD_Result result = MHD_queue_response(r->connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -97,22 +101,42 @@ static struct MHD_Response *lend(const void *body, size_t len)
     return MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
 }
 
-static enum MHD_Result refuse(struct request *r, const struct problem *problem)
+static enum MHD_Result try_to_refuse(struct request *r, const struct problem *problem)
 {
     struct MHD_Response *response = take(problem_json(problem, r->id));
     char seconds[16];
     r->problem = problem_name(problem->code);
     if (response && problem->retry_after_s > 0) {
         snprintf(seconds, sizeof seconds, "%u", problem->retry_after_s);
-        header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+        header(&response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
     }
     if (response && problem->allow) {
-        header(response, MHD_HTTP_HEADER_ALLOW, problem->allow);
+        header(&response, MHD_HTTP_HEADER_ALLOW, problem->allow);
     }
     if (response && problem->code == PROBLEM_UNAUTHORIZED) {
-        header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+        header(&response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     }
-    return respond(r, problem_status(problem->code), response, PROBLEM_MEDIA_TYPE);
+    return queue(r, problem_status(problem->code), response, PROBLEM_MEDIA_TYPE);
+}
+
+static enum MHD_Result refuse_overloaded(struct request *r)
+{
+    struct problem problem;
+    http_rules_overloaded(&problem);
+    return try_to_refuse(r, &problem);
+}
+
+/* Where there was no memory for an answer there may be some by now: better a caller that hears of it than one
+ * whose connection is closed. */
+static enum MHD_Result refuse(struct request *r, const struct problem *problem)
+{
+    return try_to_refuse(r, problem) == MHD_YES ? MHD_YES : refuse_overloaded(r);
+}
+
+static enum MHD_Result respond(struct request *r, unsigned status, struct MHD_Response *response,
+                               const char *type)
+{
+    return queue(r, status, response, type) == MHD_YES ? MHD_YES : refuse_overloaded(r);
 }
 
 static enum MHD_Result answer_report(struct request *r)
@@ -123,7 +147,7 @@ static enum MHD_Result answer_report(struct request *r)
     job->body = NULL;
     if (response) {
         snprintf(timing, sizeof timing, "dns;dur=%.1f, test;dur=%.1f", job->dns_ms, job->test_ms);
-        header(response, "Server-Timing", timing);
+        header(&response, "Server-Timing", timing);
     }
     return respond(r, MHD_HTTP_OK, response, "application/json");
 }
@@ -195,8 +219,11 @@ static enum MHD_Result dispatch(struct request *r)
     const struct keys *keys = r->http->env.keys;
     struct problem problem;
     enum route route = ROUTE_HEALTHZ;
-    char *query = strchr(r->uri, '?');
+    char *query = r->uri ? strchr(r->uri, '?') : NULL;
 
+    if (!r->uri) {
+        return refuse_overloaded(r);
+    }
     if (query) {
         *query++ = '\0';
     }
@@ -243,15 +270,29 @@ static bool headers_fit(const struct request *r, struct problem *problem)
     return http_rules_check(&headers, r->uri_len, problem);
 }
 
+static struct request *request_create(struct http *http, struct MHD_Connection *connection)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (r) {
+        r->http = http;
+        r->connection = connection;
+        clock_gettime(CLOCK_MONOTONIC, &r->started);
+        atomic_fetch_add(&http->active, 1);
+    }
+    return r;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **context)
 {
     struct request *r = *context;
     struct problem problem;
-    (void)cls;
     (void)url;
     (void)upload;
+    if (!r) {
+        r = *context = request_create(cls, connection); /* no memory was left when the target came */
+    }
     if (!r || r->job) {
         return MHD_NO; /* no memory for the request, or for the answer to it */
     }
@@ -279,22 +320,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 /* Called with the raw request target, before anything is taken apart. */
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-    struct request *r = calloc(1, sizeof *r);
+    struct request *r = request_create(cls, connection);
     const char *authority = strncasecmp(uri, "http://", 7) == 0 ? strchr(uri + 7, '/') : NULL;
-    if (!r) {
-        return NULL;
+    if (r) {
+        r->uri_len = strlen(uri);
+        r->uri = strdup(authority ? authority
+                                  : uri); /* RFC 9112 section 3.2.2: the absolute form names the same */
     }
-    r->http = cls;
-    r->connection = connection;
-    r->uri_len = strlen(uri);
-    r->uri =
-        strdup(authority ? authority : uri); /* RFC 9112 section 3.2.2: the absolute form names the same */
-    clock_gettime(CLOCK_MONOTONIC, &r->started);
-    if (!r->uri) {
-        free(r);
-        return NULL;
-    }
-    atomic_fetch_add(&r->http->active, 1);
     return r;
 }
 
@@ -315,7 +347,7 @@ static void log_request(const struct request *r, enum MHD_RequestTerminationCode
         log_text("id", r->id),
         log_text("client", client),
         log_text("method", r->method ? r->method : ""),
-        log_text("path", r->uri),
+        log_text("path", r->uri ? r->uri : ""),
         log_int("status", (int64_t)r->status),
         log_text("host", r->job ? r->job->query.probe.host : NULL),
         log_text("verdict", r->job && r->status == MHD_HTTP_OK ? verdict_name(r->job->verdict) : NULL),

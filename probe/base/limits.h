@@ -39,6 +39,9 @@
 #define LIMIT_TRANSCRIPT_LINES 200u            /* of one port; the last one is always kept */
 #define LIMIT_REPORT_BYTES (16u * 1024 * 1024) /* memory of one report */
 
+/* Memory kept back for libraries that do not survive a failed allocation; of the whole process. */
+#define LIMIT_RESERVE_BYTES (1024u * 1024)
+
 /* What a caller may send. */
 #define LIMIT_HOST_BYTES 253u
 #define LIMIT_LABEL_BYTES 63u

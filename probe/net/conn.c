@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "probe/base/memory.h"
+
 /* One read of the socket; also the most that one turn of the loop takes before others have theirs. */
 #define READ_BYTES 16384
 #define READS_PER_TURN 8
@@ -115,7 +117,9 @@ void conn_want(struct conn *c, int events)
         return;
     }
     c->events = events;
+    memory_guard_enter(); /* libuv aborts where its table of descriptors cannot grow */
     uv_poll_start(&c->poll, events, on_poll);
+    (void)memory_guard_leave();
 }
 
 static void on_timeout(uv_timer_t *timer)

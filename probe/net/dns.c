@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "probe/base/memory.h"
 #include "probe/net/dns_aliases.h"
 
 /* One silent server costs FIRST + 2 * FIRST ms; the look-up's own timer ends it in any case. */
@@ -29,7 +30,7 @@ struct dns {
     unsigned timeout_ms;
     struct watch *watches;
     int handles;  /* timer and watches that libuv still knows */
-    bool starved; /* a socket of c-ares could not be watched */
+    bool starved; /* a socket of c-ares could not be watched: its queries are to be given up */
     bool freed;
 };
 
@@ -107,6 +108,11 @@ static void on_watch(uv_poll_t *poll, int status, int events)
 static void on_timer(uv_timer_t *timer)
 {
     struct dns *dns = timer->data;
+    if (dns->starved) {
+        /* Nothing would ever be read from that socket, which c-ares keeps for all further queries. */
+        dns->starved = false;
+        ares_cancel(dns->channel);
+    }
     ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     rearm(dns);
 }
@@ -115,6 +121,10 @@ static void rearm(struct dns *dns)
 {
     struct timeval tv;
     if (dns->freed) {
+        return;
+    }
+    if (dns->starved) {
+        uv_timer_start(&dns->timer, on_timer, 0, 0);
         return;
     }
     if (!ares_timeout(dns->channel, NULL, &tv)) {
@@ -150,17 +160,18 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
         struct watch *w = calloc(1, sizeof *w);
         if (!w || uv_poll_init_socket(dns->loop, &w->poll, fd) != 0) {
             free(w);
-            dns->starved = true; /* the query then runs into its timeout */
+            dns->starved = true;
             return;
         }
-        dns->starved = false;
         w->poll.data = w;
         w->dns = dns;
         w->fd = fd;
         dns->handles++;
         *at = w;
     }
+    memory_guard_enter(); /* libuv aborts where its table of descriptors cannot grow */
     uv_poll_start(&(*at)->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_watch);
+    (void)memory_guard_leave();
 }
 
 struct dns *dns_create(uv_loop_t *loop, const char *servers, unsigned timeout_ms, char *why, size_t why_size)
@@ -253,22 +264,29 @@ static bool out_of_descriptors(void)
     return fd < 0;
 }
 
+/* Queries are cancelled where we cannot watch their socket. */
+static bool is_ours(int status)
+{
+    return status == ARES_ENOMEM || status == ARES_ECANCELLED;
+}
+
 static void collect(struct dns_lookup *l)
 {
     struct dns_answer *a = &l->answer;
+    int v6 = l->halves[V6].status, v4 = l->halves[V4].status;
     for (int family = V6; family < FAMILIES; family++) {
         memcpy(a->addresses + a->count, l->found[family], l->from[family] * sizeof a->addresses[0]);
         a->count += l->from[family];
     }
+    /* Half an answer would be a wrong one. */
+    a->ours = is_ours(v6) || is_ours(v4);
     if (l->too_many_aliases) {
         a->count = 0;
         a->failure =
             (struct failure){ERROR_DNS_SERVER_FAILURE, PHASE_DNS, "too many aliases", NULL, {NULL, 0}};
     } else if (a->count == 0) {
-        int v6 = l->halves[V6].status, v4 = l->halves[V4].status;
         a->failure = failure_of(v6, v4);
-        a->ours = l->dns->starved || v6 == ARES_ENOMEM || v4 == ARES_ENOMEM ||
-                  (a->failure.code == ERROR_DNS_SERVER_FAILURE && out_of_descriptors());
+        a->ours |= l->dns->starved || (a->failure.code == ERROR_DNS_SERVER_FAILURE && out_of_descriptors());
     }
 }
 
@@ -322,7 +340,7 @@ static int read_reply(struct dns_lookup *l, enum family family, const unsigned c
         return r;
     }
     if (!dns_aliases_read(&aliases, reply, (size_t)len)) {
-        return ARES_EBADRESP;
+        return aliases.no_memory ? ARES_ENOMEM : ARES_EBADRESP;
     }
     if (aliases.count > 0) {
         memcpy(l->answer.canonical_name, aliases.canonical_name, sizeof aliases.canonical_name);

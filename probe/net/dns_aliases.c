@@ -15,6 +15,7 @@
 struct reader {
     const unsigned char *start;
     size_t len, at;
+    bool *no_memory;
 };
 
 static const unsigned char *take(struct reader *r, size_t size)
@@ -32,8 +33,10 @@ static bool take_name(struct reader *r, char *name)
 {
     char *text = NULL;
     long used = 0;
-    if (r->at >= r->len ||
-        ares_expand_name(r->start + r->at, r->start, (int)r->len, &text, &used) != ARES_SUCCESS) {
+    int status = r->at < r->len ? ares_expand_name(r->start + r->at, r->start, (int)r->len, &text, &used)
+                                : ARES_EBADRESP;
+    *r->no_memory |= status == ARES_ENOMEM;
+    if (status != ARES_SUCCESS) {
         return false;
     }
     if (name) {
@@ -50,10 +53,11 @@ static unsigned u16(const unsigned char *p)
 
 bool dns_aliases_read(struct dns_aliases *out, const unsigned char *reply, size_t len)
 {
-    struct reader r = {reply, len, 0};
+    struct reader r = {reply, len, 0, &out->no_memory};
     char owner[DNS_NAME_SIZE];
 
     out->count = 0;
+    out->no_memory = false;
     out->canonical_name[0] = '\0';
     const unsigned char *header = take(&r, HEADER_SIZE);
     if (!header) {

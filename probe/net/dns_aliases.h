@@ -12,9 +12,10 @@
 struct dns_aliases {
     size_t count;                       /* CNAME records in the answer */
     char canonical_name[DNS_NAME_SIZE]; /* owner of the first address, else what the last alias points to */
+    bool no_memory;
 };
 
-/* False: the message is malformed. */
+/* False: the message is malformed, or `no_memory` says why it could not be read. */
 bool dns_aliases_read(struct dns_aliases *out, const unsigned char *reply, size_t len);
 
 #endif

@@ -8,103 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probe/base/memory.h"
 #include "probe/net/cert.h"
 #include "probe/net/tls_env.h"
 
-/* In the order of the mail clients' libraries: authenticated encryption before CBC, forward secrecy before
- * static RSA, so that a server which follows its client picks for us what it picks for them. What no server
- * should use (TLS 1.0 and 1.1, 3DES, RC4, DSS, anonymous key exchange) comes last of its kind and is seen
- * only where there is nothing better. The NULL cipher cannot be offered: the library then drops TLS 1.3. The
- * profile lets short primes and keys through, to be told. */
-#define PRIORITY                                                                                             \
-    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:+VERS-TLS1.0"                                   \
-    ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA:+RSA:+DHE-DSS:+ANON-ECDH:+ANON-DH"                            \
-    ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:+AES-256-CCM:+AES-128-CCM:+AES-256-CBC:+AES-" \
-    "128-CBC"                                                                                                \
-    ":+3DES-CBC:+ARCFOUR-128:-MAC-ALL:+AEAD:+SHA384:+SHA256:+SHA1"                                           \
-    ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X448"               \
-    ":+GROUP-FFDHE2048:+GROUP-FFDHE3072:+GROUP-FFDHE4096:+SIGN-DSA-SHA256:+SIGN-DSA-SHA1:%PROFILE_VERY_WEAK"
-
 /* Warning alerts and the like that a peer may put into one handshake before it counts as an attack. */
 #define MAX_WARNINGS 16
-
-static bool load_trust(struct tls_env *env, const char *trust_file, char *why, size_t why_size)
-{
-    if (gnutls_x509_trust_list_init(&env->trust, 0) < 0) {
-        snprintf(why, why_size, "out of memory");
-        return false;
-    }
-    int n = trust_file ? gnutls_x509_trust_list_add_trust_file(env->trust, trust_file, NULL,
-                                                               GNUTLS_X509_FMT_PEM, 0, 0)
-                       : gnutls_x509_trust_list_add_system_trust(env->trust, 0, 0);
-    if (n <= 0) {
-        snprintf(why, why_size, "no trusted root in %s%s%s",
-                 trust_file ? trust_file
-                            : "the system's trust store (is the package ca-certificates installed?)",
-                 n < 0 ? ": " : "", n < 0 ? gnutls_strerror(n) : "");
-        return false;
-    }
-    env->roots = (size_t)n;
-    return true;
-}
-
-struct tls_env *tls_env_create(const char *trust_file, char *why, size_t why_size)
-{
-    struct tls_env *env = calloc(1, sizeof *env);
-    int r = env ? 0 : GNUTLS_E_MEMORY_ERROR;
-    if (r == 0) {
-        r = gnutls_priority_init(&env->priority, PRIORITY, NULL);
-    }
-    if (r == 0) {
-        r = gnutls_certificate_allocate_credentials(&env->credentials);
-    }
-    if (r == 0) {
-        r = gnutls_anon_allocate_client_credentials(&env->anonymous);
-    }
-    if (r < 0) {
-        snprintf(why, why_size, "TLS cannot be set up: %s", gnutls_strerror(r));
-    }
-    if (env) {
-        atomic_init(&env->references, 1);
-    }
-    if (r < 0 || !load_trust(env, trust_file, why, why_size)) {
-        tls_env_release(&env);
-    }
-    return env;
-}
-
-struct tls_env *tls_env_hold(struct tls_env *env)
-{
-    atomic_fetch_add(&env->references, 1);
-    return env;
-}
-
-void tls_env_release(struct tls_env **env)
-{
-    struct tls_env *e = *env;
-    *env = NULL;
-    if (!e || atomic_fetch_sub(&e->references, 1) > 1) {
-        return;
-    }
-    if (e->anonymous) {
-        gnutls_anon_free_client_credentials(e->anonymous);
-    }
-    if (e->trust) {
-        gnutls_x509_trust_list_deinit(e->trust, 1);
-    }
-    if (e->credentials) {
-        gnutls_certificate_free_credentials(e->credentials);
-    }
-    if (e->priority) {
-        gnutls_priority_deinit(e->priority);
-    }
-    free(e);
-}
-
-size_t tls_env_roots(const struct tls_env *env)
-{
-    return env->roots;
-}
 
 static ssize_t on_pull(gnutls_transport_ptr_t p, void *data, size_t len)
 {
@@ -128,8 +37,8 @@ static ssize_t on_push(gnutls_transport_ptr_t p, const giovec_t *iov, int count)
     return n;
 }
 
-bool tls_open(struct tls *tls, const struct tls_env *env, const char *server_name, bool alpn,
-              const struct tls_transport *transport, void *owner)
+static bool open_session(struct tls *tls, const struct tls_env *env, const char *server_name, bool alpn,
+                         const struct tls_transport *transport, void *owner)
 {
     static const gnutls_datum_t imap = {(unsigned char *)"imap", 4};
     gnutls_session_t s = NULL;
@@ -145,7 +54,6 @@ bool tls_open(struct tls *tls, const struct tls_env *env, const char *server_nam
         gnutls_credentials_set(s, GNUTLS_CRD_ANON, env->anonymous) < 0 ||
         (server_name && gnutls_server_name_set(s, GNUTLS_NAME_DNS, server_name, strlen(server_name)) < 0) ||
         (alpn && gnutls_alpn_set_protocols(s, &imap, 1, 0) < 0)) {
-        tls_close(tls);
         return false;
     }
     gnutls_handshake_set_max_packet_length(s, LIMIT_HANDSHAKE_MESSAGE);
@@ -155,12 +63,26 @@ bool tls_open(struct tls *tls, const struct tls_env *env, const char *server_nam
     return true;
 }
 
+bool tls_open(struct tls *tls, const struct tls_env *env, const char *server_name, bool alpn,
+              const struct tls_transport *transport, void *owner)
+{
+    memory_guard_enter();
+    bool open = open_session(tls, env, server_name, alpn, transport, owner);
+    if (!memory_guard_leave() || !open) {
+        tls_close(tls);
+        return false;
+    }
+    return true;
+}
+
 void tls_close(struct tls *tls)
 {
+    memory_guard_enter();
     if (tls->session) {
         gnutls_deinit(tls->session);
     }
     tls->session = NULL;
+    (void)memory_guard_leave();
 }
 
 /* Names of alerts as in RFC 8446 section 6, for those that a peer can send. */
@@ -274,7 +196,7 @@ static enum tls_step waits(const struct tls *tls)
     return gnutls_record_get_direction(tls->session) ? TLS_STEP_WRITE : TLS_STEP_READ;
 }
 
-enum tls_step tls_handshake(struct tls *tls, struct failure *failure)
+static enum tls_step handshake(struct tls *tls, struct failure *failure)
 {
     for (int i = 0; i < MAX_WARNINGS; i++) {
         int r = gnutls_handshake(tls->session);
@@ -291,7 +213,19 @@ enum tls_step tls_handshake(struct tls *tls, struct failure *failure)
     return fail(tls, GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS, failure);
 }
 
-enum tls_step tls_recv(struct tls *tls, void *data, size_t size, size_t *len, struct failure *failure)
+/* The end of a call into the library: what it says for want of memory may be anything. */
+static enum tls_step leave(enum tls_step step)
+{
+    return memory_guard_leave() ? step : TLS_STEP_NO_MEMORY;
+}
+
+enum tls_step tls_handshake(struct tls *tls, struct failure *failure)
+{
+    memory_guard_enter();
+    return leave(handshake(tls, failure));
+}
+
+static enum tls_step receive(struct tls *tls, void *data, size_t size, size_t *len, struct failure *failure)
 {
     *len = 0;
     for (int i = 0; i < MAX_WARNINGS; i++) {
@@ -311,7 +245,14 @@ enum tls_step tls_recv(struct tls *tls, void *data, size_t size, size_t *len, st
     return fail(tls, GNUTLS_E_TOO_MANY_EMPTY_PACKETS, failure);
 }
 
-enum tls_step tls_send(struct tls *tls, const void *data, size_t size, size_t *len, struct failure *failure)
+enum tls_step tls_recv(struct tls *tls, void *data, size_t size, size_t *len, struct failure *failure)
+{
+    memory_guard_enter();
+    return leave(receive(tls, data, size, len, failure));
+}
+
+static enum tls_step transmit(struct tls *tls, const void *data, size_t size, size_t *len,
+                              struct failure *failure)
 {
     ssize_t n = gnutls_record_send(tls->session, data, size);
     *len = n > 0 ? (size_t)n : 0;
@@ -324,10 +265,18 @@ enum tls_step tls_send(struct tls *tls, const void *data, size_t size, size_t *l
     return fail(tls, (int)n, failure);
 }
 
+enum tls_step tls_send(struct tls *tls, const void *data, size_t size, size_t *len, struct failure *failure)
+{
+    memory_guard_enter();
+    return leave(transmit(tls, data, size, len, failure));
+}
+
 void tls_bye(struct tls *tls)
 {
+    memory_guard_enter();
     /* The outcome is of no interest: the channel is closed next, whether or not it could take the alert. */
     (void)gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+    (void)memory_guard_leave();
 }
 
 size_t tls_pending(const struct tls *tls)
@@ -401,6 +350,7 @@ bool tls_describe(const struct tls *tls, struct tls_facts *f, struct arena *aren
     gnutls_protocol_t version = gnutls_protocol_get_version(s);
     gnutls_datum_t alpn;
 
+    memory_guard_enter();
     for (size_t i = 0; i < sizeof versions / sizeof versions[0]; i++) {
         if (versions[i].id == version) {
             f->version = versions[i].name;
@@ -416,7 +366,8 @@ bool tls_describe(const struct tls *tls, struct tls_facts *f, struct arena *aren
         f->alpn = arena_text(arena, alpn.data, alpn.size);
     }
     f->completed = true;
-    return describe_key_exchange(s, f, arena) && !arena->failed;
+    bool told = describe_key_exchange(s, f, arena);
+    return memory_guard_leave() && told && !arena->failed;
 }
 
 bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, const char *host,
@@ -430,11 +381,13 @@ bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, 
     if (!chain || count == 0) {
         return true;
     }
+    memory_guard_enter();
     if (gnutls_ocsp_status_request_get(tls->session, &staple) < 0) {
         staple = (gnutls_datum_t){NULL, 0};
     }
     struct cert_input in = {
         .chain = chain, .count = count, .staple = staple, .host = host, .host_ip = host_ip};
     in.now = now;
-    return cert_describe(&in, env, certificate, arena);
+    bool told = cert_describe(&in, env, certificate, arena);
+    return memory_guard_leave() && told;
 }

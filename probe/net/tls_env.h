@@ -1,4 +1,4 @@
-/* tls_env.h: what tls.c and cert.c share of the environment; for the net room only. */
+/* tls_env.h: the inside of the environment of tls.h; for the net room only. */
 #ifndef NET_TLS_ENV_H
 #define NET_TLS_ENV_H
 

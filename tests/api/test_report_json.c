@@ -530,6 +530,40 @@ static void test_no_memory(void **state)
     report_deinit(&r);
 }
 
+static long until_failure;
+
+static void *failing_once(size_t size)
+{
+    return until_failure-- == 0 ? NULL : malloc(size);
+}
+
+/* Also where memory is there again at once, the text is whole or there is none. */
+static void test_no_memory_once(void **state)
+{
+    (void)state;
+    sample_report(&r);
+    assert_true(judge(&r));
+    char *whole = report_json(&r), *text;
+    assert_non_null(whole);
+    json_set_alloc_funcs(failing_once, free);
+    for (long n = 0; n < 100000; n++) {
+        until_failure = n;
+        text = report_json(&r);
+        if (text != NULL && strcmp(text, whole) != 0) {
+            fail_msg("allocation %ld: %s", n, text);
+        }
+        if (until_failure >= 0) {
+            break; /* it needs no more than n */
+        }
+        free(text);
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_non_null(text);
+    free(text);
+    free(whole);
+    report_deinit(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -546,6 +580,7 @@ int main(void)
         cmocka_unit_test(test_many_capabilities),
         cmocka_unit_test(test_capabilities),
         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

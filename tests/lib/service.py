@@ -72,12 +72,13 @@ class Answer:
 
 class Service:
     """Options as keywords, `_` for `-`; a list repeats the option, None leaves it out. Use as a context manager.
+    `environment` holds variables for the program beside those of the tests.
 
     Rates and the cache are off unless given, so that no test is answered from another one's result. Time limits
     ending in _ms are passed as given: stretch them with slowness() where the program itself has to be in time.
     """
 
-    def __init__(self, **options):
+    def __init__(self, environment=None, **options):
         settings = {"listen": "127.0.0.1:0", "cache_seconds": 0, "client_rate": "0/60", "target_rate": "0/60"}
         settings.update(options)
         self.lines = []
@@ -88,13 +89,14 @@ class Service:
             for one in value if isinstance(value, (list, tuple)) else [value]:
                 if one is not None:
                     command += ["--" + name.replace("_", "-"), str(one)]
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith("IMAP_TEST_")}
+        variables = {name: value for name, value in os.environ.items()
+                     if not name.startswith("IMAP_TEST_")}
         for name, value in SANITIZER_DEFAULTS.items():
-            environment.setdefault(name, value)
+            variables.setdefault(name, value)
+        variables.update(environment or {})
         self.command = command
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, env=environment)
+                                        stderr=subprocess.PIPE, env=variables)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         if not self._ready.wait(10 * slowness()) or self._address is None:

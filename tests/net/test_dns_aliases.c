@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <ares.h>
 #include <cmocka.h>
 
 #include "probe/net/dns_aliases.h"
@@ -90,8 +91,39 @@ static void test_cut_anywhere(void **state)
     }
 }
 
+static void *no_malloc(size_t size)
+{
+    (void)size;
+    return NULL;
+}
+
+static void *no_realloc(void *old, size_t size)
+{
+    (void)old;
+    (void)size;
+    return NULL;
+}
+
+/* Want of memory is not the message's fault. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    const struct row *row = &rows[2];
+    struct dns_aliases out;
+    assert_int_equal(ares_library_init_mem(ARES_LIB_INIT_ALL, no_malloc, free, no_realloc), ARES_SUCCESS);
+    bool ok = dns_aliases_read(&out, (const unsigned char *)row->bytes, row->len);
+    ares_library_cleanup();
+    assert_int_equal(ares_library_init_mem(ARES_LIB_INIT_ALL, malloc, free, realloc), ARES_SUCCESS);
+    ares_library_cleanup();
+    assert_false(ok);
+    assert_true(out.no_memory);
+    assert_true(dns_aliases_read(&out, (const unsigned char *)row->bytes, row->len));
+    assert_false(out.no_memory);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_cut_anywhere)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_cut_anywhere),
+                                       cmocka_unit_test(test_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
