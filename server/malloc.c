@@ -1,13 +1,14 @@
 /* malloc.c: the allocator of the whole process, libraries included: the C library's (or whatever else comes
- * next in the order of linking), and memory.h behind it. Linked into the program alone, and not where a
- * sanitizer has an allocator of its own. Aligned memory is not asked for by the libraries in question and
- * stays the C library's. */
+ * next in the order of linking), and the reserve behind it for threads that memory.h says are guarded. Linked
+ * into the program alone, and not where a sanitizer has an allocator of its own. Aligned memory is not asked
+ * for by the libraries in question and stays the C library's. */
 #include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "probe/base/memory.h"
+#include "server/reserve.h"
 
 static struct {
     void *(*malloc)(size_t size);
@@ -39,13 +40,19 @@ static bool ready(void)
     return next.malloc;
 }
 
+/* Nothing was to be had; what is told to a thread that cannot bear it is another matter. */
+static void *failed(size_t size)
+{
+    return memory_note_failure() ? reserve_take(size) : NULL;
+}
+
 void *malloc(size_t size)
 {
     if (!ready()) {
-        return memory_take(size);
+        return reserve_take(size);
     }
     void *p = next.malloc(size);
-    return p ? p : memory_failed(size);
+    return p ? p : failed(size);
 }
 
 void *calloc(size_t count, size_t size)
@@ -54,7 +61,7 @@ void *calloc(size_t count, size_t size)
     bool fits = !__builtin_mul_overflow(count, size, &bytes);
     void *p = ready() ? next.calloc(count, size) : NULL;
     if (!p && fits) {
-        p = next.malloc ? memory_failed(bytes) : memory_take(bytes);
+        p = next.malloc ? failed(bytes) : reserve_take(bytes);
         if (p) {
             memset(p, 0, bytes);
         }
@@ -66,9 +73,9 @@ static void *move_out_of_reserve(void *old, size_t size)
 {
     void *p = malloc(size);
     if (p) {
-        size_t held = memory_size(old);
+        size_t held = reserve_size(old);
         memcpy(p, old, held < size ? held : size);
-        memory_give(old);
+        reserve_give(old);
     }
     return p;
 }
@@ -76,7 +83,7 @@ static void *move_out_of_reserve(void *old, size_t size)
 /* The old block is not the reserve's, and the allocator could not make it larger. */
 static void *move_into_reserve(void *old, size_t size, size_t held)
 {
-    void *p = memory_failed(size);
+    void *p = failed(size);
     if (p && old) {
         memcpy(p, old, held < size ? held : size);
         free(old);
@@ -86,7 +93,7 @@ static void *move_into_reserve(void *old, size_t size, size_t held)
 
 void *realloc(void *old, size_t size)
 {
-    if (old && memory_owns(old)) {
+    if (old && reserve_owns(old)) {
         return move_out_of_reserve(old, size);
     }
     void *p = ready() ? next.realloc(old, size) : NULL;
@@ -95,8 +102,8 @@ void *realloc(void *old, size_t size)
 
 void free(void *p)
 {
-    if (p && memory_owns(p)) {
-        memory_give(p);
+    if (p && reserve_owns(p)) {
+        reserve_give(p);
     } else if (p && ready()) {
         next.free(p);
     }
