@@ -3,8 +3,8 @@
 
 packages_to_build=(build-essential cmake pkg-config libmicrohttpd-dev libgnutls28-dev libjansson-dev libc-ares-dev
     libuv1-dev libidn2-dev ca-certificates)
-packages_to_test=(libcmocka-dev dovecot-imapd gnutls-bin openssl python3 python3-yaml python3-jsonschema curl jq)
-packages_to_check_memory=(valgrind)
+packages_to_test=(libcmocka-dev dovecot-imapd gnutls-bin openssl python3 python3-yaml python3-jsonschema curl jq
+    valgrind)
 
 # Whether dpkg has the package installed. It also asks for what is half installed.
 package_installed() {
