@@ -54,9 +54,11 @@ bool cert_is_self_signed(gnutls_x509_crt_t cert)
     if (!cert_names_issuer(cert, cert) || cert_key_is_costly(cert)) {
         return false;
     }
+    /* ALLOW_SAME would take the certificate for trusted, since it is given as such, and check no signature.
+     */
     int r = gnutls_x509_crt_verify(cert, &cert, 1,
                                    GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_CA_SIGN |
-                                       GNUTLS_VERIFY_ALLOW_BROKEN,
+                                       GNUTLS_VERIFY_ALLOW_BROKEN | GNUTLS_VERIFY_DO_NOT_ALLOW_SAME,
                                    &status);
     return r == 0 && status == 0;
 }

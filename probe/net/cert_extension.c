@@ -8,15 +8,12 @@
 
 #define OID_EXTENDED_KEY_USAGE "2.5.29.37"
 
+/* What CAs of old have instead of the purpose of servers; the library takes it for that, too. */
+#define OID_STEP_UP "2.16.840.1.113730.4.1"
+
 static bool is_oid(const gnutls_datum_t *value, const char *oid)
 {
     return value->size >= strlen(oid) && strcmp((const char *)value->data, oid) == 0;
-}
-
-/* What CAs of old have instead, and what the library still takes for it in them. */
-static bool is_obsolete_server_purpose(const gnutls_datum_t *purpose)
-{
-    return is_oid(purpose, "2.16.840.1.113730.4.1") || is_oid(purpose, "1.3.6.1.4.1.311.10.3.3");
 }
 
 bool cert_is_for_servers(gnutls_x509_crt_t cert)
@@ -38,7 +35,7 @@ bool cert_is_for_servers(gnutls_x509_crt_t cert)
     bool ca = gnutls_x509_crt_get_basic_constraints(cert, NULL, NULL, NULL) > 0;
     for (unsigned i = 0; r >= 0 && !found && gnutls_x509_key_purpose_get(purposes, i, &purpose) >= 0; i++) {
         found = is_oid(&purpose, GNUTLS_KP_TLS_WWW_SERVER) || is_oid(&purpose, GNUTLS_KP_ANY) ||
-                (ca && is_obsolete_server_purpose(&purpose));
+                (ca && is_oid(&purpose, OID_STEP_UP));
     }
     if (purposes) {
         gnutls_x509_key_purpose_deinit(purposes);

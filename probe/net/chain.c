@@ -26,7 +26,9 @@ static bool link_verifies(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
 {
     unsigned status = 0;
     return !cert_key_is_costly(issuer) &&
-           gnutls_x509_crt_verify(cert, &issuer, 1, SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN,
+           gnutls_x509_crt_verify(cert, &issuer, 1,
+                                  SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN |
+                                      GNUTLS_VERIFY_DO_NOT_ALLOW_SAME,
                                   &status) == 0 &&
            (status & GNUTLS_CERT_SIGNATURE_FAILURE) == 0;
 }

@@ -180,12 +180,32 @@ static void test_verdicts(void **state)
     sample_check_verdicts(&r, verdicts, COUNT(verdicts));
 }
 
+static void has_many_words(void)
+{
+    sample_caps(&r, secure, CAPS_COMMAND, "IMAP4rev1 SASL-IR ID IDLE AUTH=PLAIN a b c d e f g h i j");
+}
+
+/* Of many words the first are named and the others counted. */
+static void test_many_words(void **state)
+{
+    (void)state;
+    sample_report(&r);
+    has_many_words();
+    assert_true(judge(&r));
+    const struct finding *f = sample_find(&r, FINDING_CAPABILITIES_DIFFER_BETWEEN_PORTS, 0);
+    assert_non_null(f);
+    assert_string_equal(
+        f->detail, "Only port 143 lists: nothing. Only port 993 lists: a, b, c, d, e, f, g, h and 2 more.");
+    report_deinit(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found),
         cmocka_unit_test(test_absent),
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_many_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
