@@ -11,11 +11,10 @@ CERTIFICATE_BYTES, MESSAGE_BYTES, CHAIN = 96 * 1024, 128 * 1024, 16
 # What of a certificate is not the part that grows.
 REST = 600
 
-KEY_USAGE, BASIC_CONSTRAINTS, NAME_CONSTRAINTS = "2.5.29.15", der.BASIC_CONSTRAINTS, "2.5.29.30"
+NAME_CONSTRAINTS = "2.5.29.30"
 POLICIES, EXTENDED_KEY_USAGE = "2.5.29.32", "2.5.29.37"
 AUTHORITY_INFO_ACCESS, TLS_FEATURE = "1.3.6.1.5.5.7.1.1", "1.3.6.1.5.5.7.1.24"
 SCT_LIST = "1.3.6.1.4.1.11129.2.4.2"
-PUBLIC_KEY_RSA = der.identifier("1.2.840.113549.1.1.1")
 
 
 @functools.lru_cache(maxsize=None)
@@ -114,7 +113,8 @@ def authority(extensions=()):
 
 def constrained(size):
     """Half of the message for the names of a leaf, half for the constraints that its issuer sets."""
-    tree = der.sequence(der.element(0xa1, b"".join(fill(lambda number: der.sequence(dns_name(number)), size // 2 - REST))))
+    subtrees = fill(lambda number: der.sequence(dns_name(number)), size // 2 - REST)
+    tree = der.sequence(der.element(0xa1, b"".join(subtrees)))
     names = extension(der.SUBJECT_ALT_NAME, der.sequence(*fill(lambda number: der.element(0x82, b"z.%x" % number),
                                                                size // 2 - REST)))
     return (record(certificate(issuer=der.name("CA"), extensions=[names])) +

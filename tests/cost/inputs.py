@@ -10,8 +10,8 @@ import growing  # noqa: E402
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
-# Each block of a pair leads the hash of probe/base/text.c to the same state, so words made of one block of each pair all
-# have one hash. Behind the first two blocks the other three can be repeated at will.
+# Each block of a pair leads the hash of probe/base/text.c to the same state, so words made of one block of each pair
+# all have one hash. Behind the first two blocks the other three can be repeated at will.
 FIRST_PAIRS = (("gwzx", "16cd"), ("yyao", "1kia"))
 MORE_PAIRS = (("g3zx", "1pad"), ("epvu", "33ea"), ("zwfo", "2uja"))
 
@@ -68,6 +68,9 @@ def colliding_long(number):
     return colliding(number, 20)
 
 
+assert len({hash_nocase(make(number)) for make in (colliding, colliding_long) for number in range(99)}) == 2
+
+
 def families(number):
     """As many words of one hash as are looked at for one word, then those of another."""
     return colliding(number % 64) + b"%04x" % (number // 64)
@@ -95,11 +98,6 @@ def long(number):
 def long_first(number):
     """What differs comes last."""
     return b"-" * 245 + b"%010x" % number
-
-
-def capability_answer(make, size):
-    return (words(make, b"* OK hi\r\n* CAPABILITY ", b"\r\n")(size // 2) +
-            words(make, b"* CAPABILITY ", b"\r\naaaaaaa1 OK done\r\n")(size - size // 2))
 
 
 def lists_in_phases(make):
