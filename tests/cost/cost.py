@@ -6,7 +6,8 @@ input costs, twice the input may cost at most 2.2 times as much. Prints a table,
 where an exception costs more than is written down below.
 
 Without --all only an eighth of the large bounds is gone to, which takes a minute rather than several; there 2.5 is
-allowed, since inputs that small pay more for tables that grow.
+allowed, since inputs that small pay more for tables that grow, and the empty input is left aside, since what it costs
+is often another way through the parser.
 """
 import os
 import re
@@ -20,6 +21,9 @@ MOST, MOST_OF_SMALL = 2.2, 2.5
 LARGE = 8192
 # What costs no more for each octet is but copied; what grows by no more than this part of the whole does not grow.
 COPYING, NO_GROWTH = 8, 0.05
+
+# What is cheap until a table is full, and so says something at the bound only.
+AT_BOUND_ONLY = {("caps", "colliding words of 248 octets")}
 
 # What grows faster, why, and the instructions at the bound that it may cost all the same.
 EXCEPTIONS = {
@@ -50,9 +54,11 @@ def total(path):
         return int(re.search(r"^totals: (\d+)", file.read(), re.MULTILINE).group(1))
 
 
-def verdict(kind, size, counts, most):
+def verdict(kind, size, counts, everything):
     """The ratio, and what is to be said of it."""
     empty, half, full = counts
+    most = MOST if everything else MOST_OF_SMALL
+    empty = empty if everything else 0
     ratio = (full - empty) / max(1, half - empty, full * NO_GROWTH)
     exception = EXCEPTIONS.get(kind[:2])
     if exception is not None:
@@ -75,7 +81,7 @@ def check(program, kinds, everything):
         counts = count(program, parser, contents)[1:]
         for number, row in enumerate(rows):
             size, three = len(contents[3 * number + 3]), counts[3 * number:3 * number + 3]
-            ratio, words = verdict(row, size, three, MOST if everything else MOST_OF_SMALL)
+            ratio, words = verdict(row, size, three, everything)
             bad += words.startswith("TOO")
             print("%-20s %-45s %7d %13d %13d %6.2f %s" % (parser, row[1], size, *three[1:], ratio, words), flush=True)
     return bad
@@ -86,7 +92,8 @@ def main():
     everything = "--all" in arguments
     program, *names = [argument for argument in arguments if argument != "--all"]
     kinds = [kind for kind in inputs.KINDS
-             if not names or any(name in (kind[0], "%s:%s" % kind[:2]) for name in names)]
+             if (everything or kind[:2] not in AT_BOUND_ONLY) and
+             (not names or any(name in (kind[0], "%s:%s" % kind[:2]) for name in names))]
     bad = check(program, kinds, everything)
     print("%d of %d kinds of input cost too much" % (bad, len(kinds)) if bad else
           "%d kinds of input cost in proportion to their size" % len(kinds))
