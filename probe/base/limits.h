@@ -10,7 +10,7 @@
 #define LIMIT_CONNECTION_BYTES (1024u * 1024) /* all application bytes of one connection */
 #define LIMIT_RAW_BYTES (2048u * 1024)        /* all bytes of one connection, TLS overhead included */
 #define LIMIT_HANDSHAKE_MESSAGE (128u * 1024) /* one TLS handshake message */
-#define LIMIT_CERTIFICATE_BYTES (96u * 1024)  /* one certificate; parsing costs the square of its names */
+#define LIMIT_CERTIFICATE_BYTES (96u * 1024)  /* one certificate; an octet may cost 10,000 instructions */
 #define LIMIT_CAPABILITIES 8192u              /* in one phase */
 #define LIMIT_CAPABILITY_BYTES 255u           /* of one capability */
 #define LIMIT_ID_FIELDS 30u                   /* RFC 2971 section 3.3 */

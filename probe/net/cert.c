@@ -54,21 +54,24 @@ bool cert_is_self_signed(gnutls_x509_crt_t cert)
     if (!cert_names_issuer(cert, cert) || cert_key_is_costly(cert)) {
         return false;
     }
+    /* ALLOW_SAME would take the certificate for trusted, since it is given as such, and check no signature.
+     */
     int r = gnutls_x509_crt_verify(cert, &cert, 1,
                                    GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_CA_SIGN |
-                                       GNUTLS_VERIFY_ALLOW_BROKEN,
+                                       GNUTLS_VERIFY_ALLOW_BROKEN | GNUTLS_VERIFY_DO_NOT_ALLOW_SAME,
                                    &status);
     return r == 0 && status == 0;
 }
 
-static void describe_link(gnutls_x509_crt_t cert, struct chain_link *link, bool *cut, struct arena *arena)
+static void describe_link(gnutls_x509_crt_t cert, const gnutls_datum_t *der, struct chain_link *link,
+                          bool *cut, struct arena *arena)
 {
     size_t size = sizeof link->sha256;
     link->subject = cert_subject(cert, arena, cut);
     link->issuer = cert_issuer(cert, arena, cut);
     link->not_before = gnutls_x509_crt_get_activation_time(cert);
     link->not_after = gnutls_x509_crt_get_expiration_time(cert);
-    if (gnutls_x509_crt_get_fingerprint(cert, GNUTLS_DIG_SHA256, link->sha256, &size) < 0) {
+    if (gnutls_fingerprint(GNUTLS_DIG_SHA256, der, link->sha256, &size) < 0) {
         arena->failed = true; /* hashing fails for want of memory only */
     }
 }
@@ -364,7 +367,7 @@ bool cert_describe(const struct cert_input *in, const struct tls_env *env, struc
             break;
         }
         out->chain = links;
-        describe_link(cert, &links[out->chain_count++], &out->name_cut, arena);
+        describe_link(cert, &in->chain[i], &links[out->chain_count++], &out->name_cut, arena);
     }
     if (chain.count > 0 && !arena->failed) {
         describe_leaf(chain.certs[0], in, out, arena);

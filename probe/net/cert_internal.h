@@ -35,6 +35,13 @@ bool cert_key_is_costly(gnutls_x509_crt_t cert);
 /* Whether the certificate is its own issuer and its signature verifies with its own key. */
 bool cert_is_self_signed(gnutls_x509_crt_t cert);
 
+/* cert_extension.c: whether the extended key usage, where there is one, allows TLS servers (RFC 5280 section
+ * 4.2.1.12). */
+bool cert_is_for_servers(gnutls_x509_crt_t cert);
+
+/* Where the issuer's certificate can be had (RFC 5280 section 4.2.2.1), absent: not told. */
+struct text cert_issuer_url(gnutls_x509_crt_t cert, struct arena *arena);
+
 /* chain.c: path from the leaf towards a trusted root, and every verdict on it; fills chain->issuer. */
 bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t now, struct certificate *out,
                  struct arena *arena);

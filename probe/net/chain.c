@@ -26,7 +26,9 @@ static bool link_verifies(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
 {
     unsigned status = 0;
     return !cert_key_is_costly(issuer) &&
-           gnutls_x509_crt_verify(cert, &issuer, 1, SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN,
+           gnutls_x509_crt_verify(cert, &issuer, 1,
+                                  SIGNATURE_ONLY | GNUTLS_VERIFY_DISABLE_CA_SIGN |
+                                      GNUTLS_VERIFY_DO_NOT_ALLOW_SAME,
                                   &status) == 0 &&
            (status & GNUTLS_CERT_SIGNATURE_FAILURE) == 0;
 }
@@ -135,8 +137,7 @@ static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct 
     }
 }
 
-/* Signatures, basic constraints, name constraints, path length and purposes along a path that ends in a root.
- */
+/* Signatures, basic constraints, name constraints and path length along a path that ends in a root. */
 static unsigned verify_anchored(struct path *path, const struct tls_env *env, struct arena *arena)
 {
     static const struct {
@@ -147,11 +148,9 @@ static unsigned verify_anchored(struct path *path, const struct tls_env *env, st
         {GNUTLS_CERT_SIGNER_NOT_FOUND, CHAIN_UNKNOWN_ISSUER},
         {GNUTLS_CERT_SIGNER_NOT_CA, CHAIN_CONSTRAINT_VIOLATION},
         {GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, CHAIN_CONSTRAINT_VIOLATION},
-        {GNUTLS_CERT_PURPOSE_MISMATCH, CHAIN_WRONG_PURPOSE},
         {GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, CHAIN_OTHER},
         {GNUTLS_CERT_REVOKED, CHAIN_REVOKED},
     };
-    gnutls_typed_vdata_st purpose = {GNUTLS_DT_KEY_PURPOSE_OID, (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER, 0};
     unsigned status = 0, errors = 0;
 
     for (unsigned i = 1; i < path->count; i++) {
@@ -159,8 +158,8 @@ static unsigned verify_anchored(struct path *path, const struct tls_env *env, st
             return 1u << CHAIN_OTHER;
         }
     }
-    int r = gnutls_x509_trust_list_verify_crt2(env->trust, path->certs, path->count, &purpose, 1,
-                                               SIGNATURE_ONLY, &status, NULL);
+    int r = gnutls_x509_trust_list_verify_crt2(env->trust, path->certs, path->count, NULL, 0, SIGNATURE_ONLY,
+                                               &status, NULL);
     if (r < 0) {
         arena->failed |= r == GNUTLS_E_MEMORY_ERROR;
         return 1u << CHAIN_OTHER;
@@ -210,43 +209,59 @@ static unsigned verify_loose(const struct path *path, const struct parsed_chain 
     return errors | 1u << CHAIN_MISSING_INTERMEDIATE;
 }
 
-static void note_issuer_url(gnutls_x509_crt_t cert, struct certificate *out, struct arena *arena)
+static bool is_on_path(const struct path *path, unsigned at)
 {
-    for (unsigned i = 0; i < 16; i++) {
-        gnutls_datum_t url = {NULL, 0};
-        int r = gnutls_x509_crt_get_authority_info_access(cert, i, GNUTLS_IA_CAISSUERS_URI, &url, NULL);
-        if (r == GNUTLS_E_UNKNOWN_ALGORITHM) {
-            continue; /* an entry of another kind */
+    for (unsigned k = 0; k < path->count; k++) {
+        if (path->sent_at[k] == at) {
+            return true;
         }
-        if (r < 0) {
-            return;
-        }
-        out->issuer_url =
-            arena_text(arena, url.data, url.size < LIMIT_TEXT_CHARS ? url.size : LIMIT_TEXT_CHARS);
-        gnutls_free(url.data);
-        return;
     }
+    return false;
+}
+
+static bool is_sent_again(const struct path *path, unsigned at, const struct certificate *out)
+{
+    const uint8_t *own = out->chain[at].sha256;
+    for (unsigned k = 0; k < path->count; k++) {
+        if (memcmp(own, out->chain[path->sent_at[k]].sha256, sizeof out->chain[at].sha256) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* What was sent for nothing. Where the path has a gap nobody can know which CAs will be needed above it. */
-static size_t count_surplus(const struct parsed_chain *chain, const struct path *path, size_t sent)
+static size_t count_surplus(const struct parsed_chain *chain, const struct path *path,
+                            const struct certificate *out)
 {
     size_t surplus = 0;
     if (path->anchor) {
-        return sent - path->count;
+        return out->chain_sent - path->count;
     }
     for (unsigned i = 1; i < chain->count; i++) {
-        bool on_path = false, again = false;
-        for (unsigned k = 0; k < path->count; k++) {
-            on_path |= path->sent_at[k] == i;
-            again |= gnutls_x509_crt_equals(chain->certs[i], path->certs[k]) != 0;
-        }
-        if (!on_path &&
-            (again || gnutls_x509_crt_get_basic_constraints(chain->certs[i], NULL, NULL, NULL) <= 0)) {
+        if (!is_on_path(path, i) &&
+            (is_sent_again(path, i, out) ||
+             gnutls_x509_crt_get_basic_constraints(chain->certs[i], NULL, NULL, NULL) <= 0)) {
             surplus++;
         }
     }
     return surplus;
+}
+
+/* Whether all of the path may vouch for a TLS server (RFC 5280 section 4.2.1.12). Of a path without a root
+ * only the leaf counts: the CAs may not be those that clients will use. */
+static void judge_purpose(const struct path *path, struct certificate *out, struct arena *arena)
+{
+    if (!cert_is_for_servers(path->certs[0])) {
+        out->chain_errors |= 1u << CHAIN_WRONG_PURPOSE;
+        out->leaf_errors |= 1u << CHAIN_WRONG_PURPOSE;
+    }
+    for (unsigned i = 1; i < path->count && !out->wrong_purpose.data; i++) {
+        if (!cert_is_for_servers(path->certs[i])) {
+            out->wrong_purpose = cert_subject(path->certs[i], arena, &out->name_cut);
+            out->chain_errors |= path->anchor ? 1u << CHAIN_WRONG_PURPOSE : 0;
+        }
+    }
 }
 
 bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t now, struct certificate *out,
@@ -268,22 +283,14 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
         judge_time(path.anchor, false, now, out, arena);
         judge_strength(path.anchor, false, true, out, arena);
     }
-    if (!gnutls_x509_crt_check_key_purpose(path.certs[0], GNUTLS_KP_TLS_WWW_SERVER, 0)) {
-        out->chain_errors |= 1u << CHAIN_WRONG_PURPOSE;
-        out->leaf_errors |= 1u << CHAIN_WRONG_PURPOSE;
-    }
-    for (unsigned i = 1; i < path.count && !out->wrong_purpose.data; i++) {
-        if (!gnutls_x509_crt_check_key_purpose(path.certs[i], GNUTLS_KP_TLS_WWW_SERVER, 0)) {
-            out->wrong_purpose = cert_subject(path.certs[i], arena, &out->name_cut);
-        }
-    }
+    judge_purpose(&path, out, arena);
     if (path.anchor) {
         out->chain_errors |= verify_anchored(&path, env, arena);
     } else {
         out->chain_errors |= verify_loose(&path, chain, env, out, arena);
-        note_issuer_url(path.certs[path.count - 1], out, arena);
+        out->issuer_url = cert_issuer_url(path.certs[path.count - 1], arena);
     }
     chain->issuer = path.count > 1 ? path.certs[1] : path.anchor;
-    out->surplus = count_surplus(chain, &path, out->chain_sent);
+    out->surplus = count_surplus(chain, &path, out);
     return !arena->failed;
 }

@@ -466,6 +466,41 @@ static void test_ends_phases_and_waits(void **state)
     }
 }
 
+/* What a server can have said before it saw our hello, and what may be its answer to it. */
+static void test_injected(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said;
+        bool injected;
+    } cases[] = {
+        {"* OK x\r\n", true},
+        {"* OK x", true},
+        {"* OK x\r\n* BAD y\r\n", true},
+        {"* NO x\r\n", true},
+        {"* PREAUTH x\r\n", true},
+        {"a NO x\r\n", true},
+        {"* CAPABILITY x\r\n", true},
+        {"* ID NIL\r\n", true},
+        {"* 1 EXISTS\r\n", true},
+        {"* BAD x\r\n", false},
+        {"* BYE x\r\n", false},
+        {"a BAD x\r\n", false},
+        {"a", false},
+        {"+ x\r\n", false},
+        {"(\r\n", false},
+        {"\x16\x03\x01", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool injected =
+            imap_proto.injected(NULL, (const unsigned char *)cases[i].said, strlen(cases[i].said));
+        if (injected != cases[i].injected) {
+            fail_msg("case %zu: %s", i, cases[i].said);
+        }
+    }
+}
+
 /* ---- bounds ---- */
 
 /* Repeats `line` behind `play` until `total` octets have been said. */
@@ -724,6 +759,7 @@ int main(void)
         cmocka_unit_test(test_nul),
         cmocka_unit_test(test_bytes_are_only_lent),
         cmocka_unit_test(test_ends_phases_and_waits),
+        cmocka_unit_test(test_injected),
         cmocka_unit_test(test_endless_lines),
         cmocka_unit_test(test_phase_bytes_start_anew),
         cmocka_unit_test(test_phase_lines),

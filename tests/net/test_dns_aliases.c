@@ -51,6 +51,8 @@ static const struct row rows[] = {
     R("a pointer beyond the end", HEADER("\x01") QUESTION A("\xc1\x00"), false, 0, NULL),
     R("a record longer than the message", HEADER("\x01") QUESTION CNAME("\xc0\x0c", "\xff", B_TEST), false, 0,
       NULL),
+    R("an alias of what cannot be read", HEADER("\x01") QUESTION CNAME("\xc0\x0c", "\x02", "\xc1\xff"), false,
+      0, NULL),
     R("fewer records than announced", HEADER("\x02") QUESTION CNAME("\xc0\x0c", "\x04", B_TEST), false, 0,
       NULL),
     R("a header cut short", "\x12\x34\x81\x80\x00\x01\x00", false, 0, NULL),

@@ -36,6 +36,8 @@ static const struct row rows[] = {
     {T("*.example.com"), "example.com", false},
     {T("*.com"), "example.com", true},
     {T("*"), "localhost", false},
+    {T("*.com"), "localhost", false},
+    {T("im{p.example.com"), "im{p.example.com", false},
     {T("*."), "imap.example.com", false},
     {T("*.example.com"), "xexample.com", false},
     {T("i*.example.com"), "imap.example.com", false},

@@ -253,7 +253,8 @@ class MemoryTest(case.Case):
             answer = self.play.get(self.play.path)
             self.assertEqual(answer.status, 200, answer)
             self.assertEqual(self.body(answer), self.body(reference), "n = %d" % n)
-            self.assertNotEqual(outcomes(), before, "n = %d: the log does not say how the reload went" % n)
+            service.wait_until(lambda: outcomes() != before, ANSWER_SECONDS,
+                               "the log says how the reload went, n = %d" % n)
             counts.update(outcomes() - before)
             if not failed:
                 break

@@ -180,12 +180,53 @@ static void test_verdicts(void **state)
     sample_check_verdicts(&r, verdicts, COUNT(verdicts));
 }
 
+static void has_many_words(void)
+{
+    sample_caps(&r, secure, CAPS_COMMAND, "IMAP4rev1 SASL-IR ID IDLE AUTH=PLAIN a b c d e f g h i j");
+}
+
+/* Wherever the memory of the report ends, the judge tells. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    size_t failures = 0;
+    for (size_t more = 0; more < 12000; more += 64) {
+        sample_report(&r);
+        has_many_words();
+        secure->certificate.leaf_errors = secure->certificate.chain_errors = 1u << CHAIN_EXPIRED;
+        /* Uses up what the arena has already taken. */
+        r.arena.max = r.arena.used;
+        while (arena_alloc(&r.arena, 1) != NULL) {
+        }
+        r.arena.failed = false;
+        r.arena.max += more;
+        bool ok = judge(&r);
+        assert_int_equal(ok, !r.arena.failed);
+        failures += !ok;
+        report_deinit(&r);
+    }
+    assert_in_range(failures, 20, 180);
+}
+
+/* Of many words the first are named and the others counted. */
+static void test_many_words(void **state)
+{
+    (void)state;
+    sample_report(&r);
+    has_many_words();
+    assert_true(judge(&r));
+    const struct finding *f = sample_find(&r, FINDING_CAPABILITIES_DIFFER_BETWEEN_PORTS, 0);
+    assert_non_null(f);
+    assert_string_equal(
+        f->detail, "Only port 143 lists: nothing. Only port 993 lists: a, b, c, d, e, f, g, h and 2 more.");
+    report_deinit(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_found),
-        cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_found),      cmocka_unit_test(test_absent),    cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_many_words), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

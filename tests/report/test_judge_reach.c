@@ -52,6 +52,25 @@ static void plain_refused(void)
     sample_fail(plain, ERROR_CONNECTION_REFUSED, PHASE_CONNECT);
 }
 
+/* The same without a list of tries. */
+static void plain_refused_untold(void)
+{
+    plain_refused();
+    plain->try_count = 0;
+}
+
+static void plain_deadline_untold(void)
+{
+    sample_fail(plain, ERROR_DEADLINE_EXCEEDED, PHASE_CONNECT);
+    plain->try_count = 0;
+}
+
+static void plain_untested(void)
+{
+    sample_fail(plain, ERROR_NONE, PHASE_CONNECT);
+    plain->try_count = 0;
+}
+
 static void plain_refused_without_route(void)
 {
     plain_refused();
@@ -168,6 +187,9 @@ static const struct sample_found found[] = {
     {only_port_refused, FINDING_PORT_UNREACHABLE, SEVERITY_CRITICAL, 143},
     {all_blocked, FINDING_PORT_UNREACHABLE, SEVERITY_CRITICAL, 993},
     {plain_refused, FINDING_PORT_UNREACHABLE, SEVERITY_NOTICE, 143},
+    {plain_refused_untold, FINDING_PORT_UNREACHABLE, SEVERITY_NOTICE, 143},
+    {plain_deadline_untold, FINDING_PORT_UNREACHABLE, SEVERITY_WARNING, 143},
+    {plain_untested, FINDING_PORT_UNREACHABLE, SEVERITY_WARNING, 143},
     {plain_refused_without_route, FINDING_PORT_UNREACHABLE, SEVERITY_NOTICE, 143},
     {plain_refused_and_silent, FINDING_PORT_UNREACHABLE, SEVERITY_WARNING, 143},
     {plain_refused_secure_broken, FINDING_PORT_UNREACHABLE, SEVERITY_WARNING, 143},
