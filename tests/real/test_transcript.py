@@ -8,7 +8,7 @@ import case
 import imapd
 import service
 import stage
-from imapd import close, drip, expect, greet, healthy_plain, healthy_tls, send, silence, swallow
+from imapd import close, drip, expect, greet, healthy_plain, healthy_tls, hello, send, silence
 
 IO_MS = int(1000 * service.slowness())
 NO_APPLICATION_PROTOCOL_ALERT = b"\x15\x03\x03\x00\x02\x02\x78"
@@ -78,14 +78,14 @@ class TranscriptTest(case.Case):
                 ("no line end, no IMAP", [send(b"\x15\x03\x03\x00\x02\x02\x28"), close()],
                  "\\x15\\x03\\x03\\x00\\x02\\x02(", False),
                 ("behind STARTTLS", asked + [send("{tag} OK go\r\n* INJECTED\r\n")], "* INJECTED", True),
-                ("instead of TLS", asked + [send("{tag} OK go\r\n"), swallow(), send("* BAD what\r\n"), close()],
+                ("instead of TLS", asked + [send("{tag} OK go\r\n"), hello(), send("* BAD what\r\n"), close()],
                  "* BAD what", True),
                 ("endless line", [send(b"* OK " + b"x" * 300000), silence()], "* OK " + "x" * 506 + "\u2026", False)):
             with self.subTest(end=label):
                 port, lines = self.plain(steps)
                 self.assertIsNotNone(port["error"])
                 self.assert_last(lines, text, complete)
-        _, lines = self.secure([send("* OK plain\r\n"), swallow()])
+        _, lines = self.secure([send("* OK plain\r\n"), hello()])
         self.assert_last(lines, "* OK plain", True)
         _, lines = self.secure([imapd.starttls(self.context), send("* OK ha"), close()])
         self.assert_last(lines, "* OK ha", False, True)
@@ -115,7 +115,7 @@ class TranscriptTest(case.Case):
         self.assertEqual(port["truncated"], [])
 
     def test_both_connections(self):
-        refusal = [swallow(), send(NO_APPLICATION_PROTOCOL_ALERT), close()]
+        refusal = [hello(), send(NO_APPLICATION_PROTOCOL_ALERT), close()]
 
         def starttls_refused(number):
             if number == 0:
