@@ -49,6 +49,10 @@ class Scenario:
     def size(self):
         return sum(script.size(one) for one in self.scripts.values())
 
+    def longest_line(self):
+        return max((len(line) for connections in self.scripts.values() for script_ in connections for one in script_
+                    for line in one.data.split(b"\n")), default=0)
+
     def heavy(self):
         """Whether its server keeps the machine busy, so that others would wait."""
         return self.size() > 20000 or any(script.endless(one) for one in self.scripts.values())
@@ -277,6 +281,25 @@ def difference(expected, found):
                             sort_keys=False).splitlines() for one in (expected, found)]
     lines = list(difflib.unified_diff(*texts, "expected", "seen", lineterm="", n=0))
     return "\n".join(line if len(line) < 600 else line[:600] + "…" for line in lines[:60])
+
+
+def complaints_about_transcript(report, host):
+    """What it says was sent is what the servers got, on each side of the handshake."""
+    found = []
+    for port in report["ports"]:
+        server = host.plain if port["service"] == "imap" else host.tls
+        got = [[(inside, line.decode("latin-1")) for inside, line in connection.lines]
+               for connection in (server.connections if server else []) if connection.lines]
+        told = {}
+        for line in port["transcript"]:
+            if line["direction"] == "sent":
+                told.setdefault(line["connection"], []).append((line["tls"], line["text"]))
+        # What was on its way when the handshake turned out to have failed, no server reads.
+        if port["error"] and port["error"]["phase"] == "tls":
+            told = {number: lines[:len(read)] for (number, lines), read in zip(told.items(), got)}
+        if list(told.values()) != got:
+            found.append("%s: the transcript tells %s, the server got %s" % (port["service"], told, got))
+    return found
 
 
 # What the server saw of the client

@@ -111,8 +111,8 @@ def one_scenario(name, said, passed, trouble, lines):
     if PHASES[state]:
         code = CODES_OF_STATE.get((state, trouble), CODES[trouble])
         port["error"] = {"code": code, "phase": PHASES[state]}
-        if code == "response_too_long" and state != "handshake":
-            port["truncated"] = ["text"]  # as much as can be shown of it stands in the message
+        # The message tells the beginning of a line that is too long.
+        port["truncated"] = ["text"] if trouble == "endless" and state != "handshake" else []
     return scenario.make("%s/%s/%s" % (name, state, trouble), {
         "about": "%s in the state %s" % (trouble, state), name: "\n".join(sum(said, []) + lines),
         "report": {"verdict": verdict, "findings": findings, name: port}})
