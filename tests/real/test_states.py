@@ -201,7 +201,10 @@ class StatesTest(case.Case):
             lines = sum((said for _, said in states), [])
             pause = "PAUSE %d ms" % PAUSED.milliseconds
             delayed = sum(([line, pause] if line.startswith("C: ") else [line] for line in lines[:-1]), [])
-            slow.append(one_scenario(name, [delayed + lines[-1:]], [state for state, _ in states], "close", ["CLOSE"]))
+            one = one_scenario(name, [delayed + lines[-1:]], [state for state, _ in states], "close", ["CLOSE"])
+            if PAUSED.milliseconds > 3000:
+                one.expected["findings"] = ["notice slow_response " + name]
+            slow.append(one)
         for one, performance in self.theatre.play_all(slow, 2):
             with self.subTest(one.name):
                 self.assertEqual(performance.complaints, [])
