@@ -27,7 +27,8 @@ class Theatre:
 
     def __init__(self, scenarios, check):
         self.check = check
-        self.stages = {False: stage.Stage(io_timeout_ms=IO_MS)}
+        # Several waits one after the other must fit into a test.
+        self.stages = {False: stage.Stage(io_timeout_ms=IO_MS, deadline_ms=max(20000, 6 * IO_MS))}
         if any(one.patient for one in scenarios):
             self.stages[True] = stage.Stage()
         self._contexts = {options: self._new_context(options) for one in scenarios for options in one.handshakes()}

@@ -42,17 +42,19 @@ STATES = {
 }
 PHASES = {"greeting": "greeting", "capability": "capability", "starttls": "starttls", "handshake": "tls",
           "capability inside": "capability", "id": "capability", "logout": None}
+# A hundred times in a wait, so that a report has room for all of it.
+DRIP = "DRIP %d ms: x" % (IO_MS / 100)
 TROUBLE = {
     "close": ["CLOSE"],
     "reset": ["PAUSE 50 ms", "RESET"],
     "silence": ["SILENCE"],
-    "drip": ["DRIP 20 ms: x"],
+    "drip": [DRIP],
     "garbage": [r"RAW: \x00\xFF\x80\x01\n\xFE\x00 {}[]()\r\n\x1B\x7F\xC0\xAF\r\n", "SILENCE"],
     "endless": ["FLOOD: data without end "],
 }
 # In the handshake, records take the place of lines.
 RECORDS = {
-    "drip": [r"RAW: \x16\x03\x03\x40\x00\x02\x00\x3F\xFC\x03\x03", "DRIP 20 ms: x"],
+    "drip": [r"RAW: \x16\x03\x03\x40\x00\x02\x00\x3F\xFC\x03\x03", DRIP],
     "endless": [r"FLOOD: \x16\x03\x03\x40\x00\x02\xFF\xFF\xFF{x*16380}"],
 }
 CODES = {"close": "connection_closed", "reset": "connection_reset", "silence": "read_timeout", "drip": "read_timeout",
@@ -199,7 +201,10 @@ class StatesTest(case.Case):
             lines = sum((said for _, said in states), [])
             pause = "PAUSE %d ms" % PAUSED.milliseconds
             delayed = sum(([line, pause] if line.startswith("C: ") else [line] for line in lines[:-1]), [])
-            slow.append(one_scenario(name, [delayed + lines[-1:]], [state for state, _ in states], "close", ["CLOSE"]))
+            one = one_scenario(name, [delayed + lines[-1:]], [state for state, _ in states], "close", ["CLOSE"])
+            if PAUSED.milliseconds > 3000:
+                one.expected["findings"] = ["notice slow_response " + name]
+            slow.append(one)
         for one, performance in self.theatre.play_all(slow, 2):
             with self.subTest(one.name):
                 self.assertEqual(performance.complaints, [])
