@@ -27,7 +27,9 @@ static void imap_revision_missing(struct report *r)
 {
     const struct port_report *only = NULL;
     size_t listing = 0;
+    bool inside = false;
     for (size_t i = 0; i < r->port_count; i++) {
+        inside |= caps_seen(&r->ports[i].caps, gaps_tls_phases(&r->ports[i]));
         if (caps_seen(&r->ports[i].caps, gaps_phases(r, &r->ports[i]))) {
             only = &r->ports[i];
             listing++;
@@ -35,7 +37,8 @@ static void imap_revision_missing(struct report *r)
     }
     if (listing > 0 && !gaps_offered(r, "IMAP4rev1") && !gaps_offered(r, "IMAP4rev2")) {
         judge_add(r, listing == 1 ? only : NULL, FINDING_IMAP_REVISION_MISSING,
-                  "No list of capabilities names IMAP4rev1 or IMAP4rev2.");
+                  inside ? "No list of capabilities inside TLS names IMAP4rev1 or IMAP4rev2."
+                         : "No list of capabilities names IMAP4rev1 or IMAP4rev2.");
     }
 }
 

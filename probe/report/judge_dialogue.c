@@ -148,8 +148,9 @@ static void deviations(struct report *r, const struct port_report *p, enum findi
         [DEVIATION_CONTINUATION] = "A continuation was asked for where there was nothing to continue",
         [DEVIATION_UNEXPECTED_DATA] = "Mailbox data came before any login",
         [DEVIATION_NUL] = "A line held a NUL",
-        [DEVIATION_NO_UNTAGGED_CAPS] = "CAPABILITY was answered with OK but without a list",
-        [DEVIATION_CAPS_SYNTAX] = "A list of capabilities holds more than atoms and single spaces",
+        [DEVIATION_NO_UNTAGGED_CAPS] = "CAPABILITY was answered with OK but without an untagged list",
+        [DEVIATION_CAPS_SYNTAX] =
+            "A list of capabilities is empty or holds more than atoms and single spaces",
         [DEVIATION_CAPS_DUPLICATE] = "A list names the same capability twice",
         [DEVIATION_CAPS_LISTS] = "One answer held several lists of capabilities",
     };

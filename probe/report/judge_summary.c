@@ -24,7 +24,8 @@ static const struct {
 static const char *reservation(const struct report *r, const struct port_report *p)
 {
     for (size_t i = 0; i < sizeof reservations / sizeof reservations[0]; i++) {
-        if (judge_found(r, p, reservations[i].id) != NULL) {
+        if (judge_found(r, p, reservations[i].id) != NULL ||
+            judge_found(r, NULL, reservations[i].id) != NULL) {
             return reservations[i].words;
         }
     }

@@ -20,7 +20,7 @@ def limits():
     """The bounds of probe/base/limits.h by name, without LIMIT_."""
     found = {}
     with open(os.path.join(ROOT, "probe/base/limits.h"), encoding="utf-8") as file:
-        for name, value in re.findall(r"#define LIMIT_(\w+) \(?([0-9u* ]+)\)?", file.read()):
+        for name, value in re.findall(r"#define LIMIT_(\w+) \(?(\d[0-9u* ]*)", file.read()):
             product = 1
             for factor in value.replace("u", "").split("*"):
                 product *= int(factor)

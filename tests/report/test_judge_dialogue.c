@@ -419,11 +419,8 @@ static void test_verdicts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_found),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_absent),
-        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_words),  cmocka_unit_test(test_found),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_absent), cmocka_unit_test(test_verdicts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
