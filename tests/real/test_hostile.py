@@ -17,6 +17,7 @@ import certs
 import der
 import dnsd
 import imapd
+import net
 import rogue
 import service
 import stage
@@ -376,6 +377,56 @@ class AddressTest(case.Case):
         for port in report["ports"]:
             self.assertEqual(port["address"], host.address)
             self.assertIsNone(port["error"])
+
+
+class DeafTest(case.Case):
+    """Nothing answers our SYN: the queue of the listener is full."""
+
+    @contextlib.contextmanager
+    def deaf(self, here):
+        """A name whose STARTTLS port takes no connection and does not say so."""
+        address = net.fresh_address()
+        with socket.create_server((address, here.imap), backlog=0) as listener:
+            waiting = []
+            try:
+                # One more than the queue takes is dropped, so the last of these does not come through.
+                for _ in range(4):
+                    sock = socket.socket()
+                    waiting.append(sock)
+                    sock.setblocking(False)
+                    sock.connect_ex((address, here.imap))
+                time.sleep(0.1)
+                yield here.name(address)
+            finally:
+                for sock in (*waiting, listener):
+                    sock.close()
+
+    def test_wait_for_the_connect_is_over(self):
+        with stage.Stage(connect_timeout_ms=700) as here, self.deaf(here) as name:
+            report = self.report(here.service, name, ports=str(here.imap))
+            port, = report["ports"]
+            self.assertFalse(port["reachable"])
+            self.assertEqual((port["error"]["code"], port["error"]["phase"]), ("connection_timeout", "connect"))
+            self.assertEqual([attempt["error"]["code"] for attempt in port["attempts"]], ["connection_timeout"])
+            self.assertEqual(self.ids(report), {"port_unreachable"})
+            self.assertEqual(report["verdict"], "unreachable")
+            self.assertGreaterEqual(report["duration_ms"], 690)
+            self.assertLess(report["duration_ms"], 700 + 700 * service.slowness())
+
+    def test_whole_test_is_over_meanwhile(self):
+        with stage.Stage() as here, self.deaf(here) as name:
+            port, = self.report(here.service, name, ports=str(here.imap), timeout_ms=1000)["ports"]
+            self.assertFalse(port["reachable"])
+            self.assertEqual((port["error"]["code"], port["error"]["phase"]), ("deadline_exceeded", "connect"))
+
+    def test_next_address_has_its_turn(self):
+        with stage.Stage(connect_timeout_ms=500) as here, self.deaf(here) as name:
+            healthy = here.play(imapd.healthy_plain(here.context()))
+            here.dns.zone[name].a.append(healthy.address)
+            port, = self.report(here.service, name, ports=str(here.imap))["ports"]
+            self.assertEqual([attempt["error"] and attempt["error"]["code"] for attempt in port["attempts"]],
+                             ["connection_timeout", None])
+            self.assertTrue(port["starttls_supported"])
 
 
 class ShortageTest(case.Case):
