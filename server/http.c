@@ -14,6 +14,7 @@
 #include "api/report_json.h"
 #include "api/route.h"
 #include "server/admission.h"
+#include "server/http_answer.h"
 #include "server/http_rules.h"
 #include "server/job.h"
 #include "server/keys.h"
@@ -38,7 +39,7 @@ struct http {
 /* One HTTP request; lives until the library has done with it. */
 struct request {
     struct http *http;
-    struct MHD_Connection *connection;
+    struct http_answer answer;
     char *uri;      /* raw: path, "?" and query as sent; NULL: no memory was left for it */
     size_t uri_len; /* of the whole request line */
     const char *method;
@@ -46,9 +47,6 @@ struct request {
     size_t body_bytes;
     struct job *job; /* ours but between pool_submit() and on_job_done() */
     struct timespec started;
-    unsigned status;
-    const char *problem; /* code, NULL: none */
-    char id[HTTP_ID_SIZE];
 };
 
 static double ms_between(const struct timespec *a, const struct timespec *b)
@@ -56,107 +54,24 @@ static double ms_between(const struct timespec *a, const struct timespec *b)
     return (double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) / 1e6;
 }
 
-/* Adds a header. Values are ours or checked, so what fails is memory: the response is given up, NULL from
- * then on. */
-static void header(struct MHD_Response **response, const char *name, const char *value)
-{
-    if (*response && MHD_add_response_header(*response, name, value) != MHD_YES) {
-        MHD_destroy_response(*response);
-        *response = NULL;
-    }
-}
-
-/* Queues an answer and gives the response up. NULL: no memory was left for it. */
-static enum MHD_Result queue(struct request *r, unsigned status, struct MHD_Response *response,
-                             const char *type)
-{
-    header(&response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    header(&response, "X-Request-Id", r->id);
-    header(&response, "X-Content-Type-Options", "nosniff");
-    header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (admission_stopping(r->http->env.admission)) {
-        header(&response, MHD_HTTP_HEADER_CONNECTION, "close");
-    }
-    if (!response) {
-        return MHD_NO; /* closes the connection */
-    }
-    r->status = status;
-    enum MHD_Result result = MHD_queue_response(r->connection, status, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
-static struct MHD_Response *take(char *body)
-{
-    struct MHD_Response *response =
-        body ? MHD_create_response_from_buffer_with_free_callback(strlen(body), body, free) : NULL;
-    if (body && !response) {
-        free(body);
-    }
-    return response;
-}
-
-static struct MHD_Response *lend(const void *body, size_t len)
-{
-    return MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
-}
-
-static enum MHD_Result try_to_refuse(struct request *r, const struct problem *problem)
-{
-    struct MHD_Response *response = take(problem_json(problem, r->id));
-    char seconds[16];
-    r->problem = problem_name(problem->code);
-    if (response && problem->retry_after_s > 0) {
-        snprintf(seconds, sizeof seconds, "%u", problem->retry_after_s);
-        header(&response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
-    }
-    if (response && problem->allow) {
-        header(&response, MHD_HTTP_HEADER_ALLOW, problem->allow);
-    }
-    if (response && problem->code == PROBLEM_UNAUTHORIZED) {
-        header(&response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-    }
-    return queue(r, problem_status(problem->code), response, PROBLEM_MEDIA_TYPE);
-}
-
-static enum MHD_Result refuse_overloaded(struct request *r)
-{
-    struct problem problem;
-    http_rules_overloaded(&problem);
-    return try_to_refuse(r, &problem);
-}
-
-/* Where there was no memory for an answer there may be some by now: better a caller that hears of it than one
- * whose connection is closed. */
-static enum MHD_Result refuse(struct request *r, const struct problem *problem)
-{
-    return try_to_refuse(r, problem) == MHD_YES ? MHD_YES : refuse_overloaded(r);
-}
-
-static enum MHD_Result respond(struct request *r, unsigned status, struct MHD_Response *response,
-                               const char *type)
-{
-    return queue(r, status, response, type) == MHD_YES ? MHD_YES : refuse_overloaded(r);
-}
-
 static enum MHD_Result answer_report(struct request *r)
 {
     struct job *job = r->job;
-    struct MHD_Response *response = take(job->body);
+    struct MHD_Response *response = http_answer_take(job->body);
     char timing[64];
     job->body = NULL;
     if (response) {
         snprintf(timing, sizeof timing, "dns;dur=%.1f, test;dur=%.1f", job->dns_ms, job->test_ms);
-        header(&response, "Server-Timing", timing);
+        http_answer_header(&response, "Server-Timing", timing);
     }
-    return respond(r, MHD_HTTP_OK, response, "application/json");
+    return http_answer_send(&r->answer, MHD_HTTP_OK, response, "application/json");
 }
 
 /* From a worker's thread: queues the answer of a suspended request and lets the library go on with it. */
 static void on_job_done(struct job *job)
 {
     struct request *r = job->owner;
-    struct MHD_Connection *connection = r->connection;
+    struct MHD_Connection *connection = r->answer.connection;
     struct admission *admission = r->http->env.admission;
     struct problem problem;
     enum MHD_Result ok;
@@ -165,10 +80,10 @@ static void on_job_done(struct job *job)
         ok = answer_report(r);
     } else {
         http_rules_unreported(job->result, &problem);
-        ok = refuse(r, &problem);
+        ok = http_answer_refuse(&r->answer, &problem);
     }
     if (ok != MHD_YES) {
-        r->status = 0;
+        r->answer.status = 0;
     }
     MHD_resume_connection(connection); /* the request may be gone from here on */
     admission_leave(admission);
@@ -181,15 +96,15 @@ static enum MHD_Result start_test(struct request *r, const char *query)
     struct query q;
 
     if (!query_parse(query, strlen(query), &env->limits, &q, &problem)) {
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     }
     switch (admission_enter(env->admission)) {
     case ADMISSION_STOPPING:
         http_rules_stopping(&problem);
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     case ADMISSION_FULL:
         http_rules_overloaded(&problem);
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     case ADMISSION_OK:
         break;
     }
@@ -197,9 +112,9 @@ static enum MHD_Result start_test(struct request *r, const char *query)
     if (!r->job) {
         admission_leave(env->admission);
         http_rules_overloaded(&problem);
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     }
-    MHD_suspend_connection(r->connection); /* before the worker could resume it */
+    MHD_suspend_connection(r->answer.connection); /* before the worker could resume it */
     pool_submit(env->pool, r->job);
     return MHD_YES;
 }
@@ -209,8 +124,9 @@ static enum MHD_Result answer_ready(struct request *r)
     static const char ready[] = "{\"status\":\"ready\"}";
     struct problem problem;
     return http_rules_ready(r->http->env.admission, &problem)
-               ? respond(r, MHD_HTTP_OK, lend(ready, sizeof ready - 1), "application/json")
-               : refuse(r, &problem);
+               ? http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_lend(ready, sizeof ready - 1),
+                                  "application/json")
+               : http_answer_refuse(&r->answer, &problem);
 }
 
 static enum MHD_Result dispatch(struct request *r)
@@ -222,32 +138,36 @@ static enum MHD_Result dispatch(struct request *r)
     char *query = r->uri ? strchr(r->uri, '?') : NULL;
 
     if (!r->uri) {
-        return refuse_overloaded(r);
+        return http_answer_overloaded(&r->answer);
     }
     if (query) {
         *query++ = '\0';
     }
     if (!route_find(r->method, r->uri, &route, &problem)) {
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     }
     bool open = route == ROUTE_HEALTHZ || route == ROUTE_READYZ || route == ROUTE_OPENAPI;
     if (keys && !open &&
-        !keys_accept(keys, MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"))) {
+        !keys_accept(keys,
+                     MHD_lookup_connection_value(r->answer.connection, MHD_HEADER_KIND, "Authorization"))) {
         problem_set(&problem, PROBLEM_UNAUTHORIZED,
                     "This service asks for an API key: send the header \"Authorization: Bearer KEY\".");
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     }
     switch (route) {
     case ROUTE_IMAP_TEST:
         return start_test(r, query ? query : "");
     case ROUTE_CAPABILITIES:
-        return respond(r, MHD_HTTP_OK, take(capabilities_json()), "application/json");
+        return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_take(capabilities_json()),
+                                "application/json");
     case ROUTE_HEALTHZ:
-        return respond(r, MHD_HTTP_OK, lend(alive, sizeof alive - 1), "application/json");
+        return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_lend(alive, sizeof alive - 1),
+                                "application/json");
     case ROUTE_READYZ:
         return answer_ready(r);
     case ROUTE_OPENAPI:
-        return respond(r, MHD_HTTP_OK, lend(openapi_yaml, openapi_yaml_len), "application/yaml");
+        return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_lend(openapi_yaml, openapi_yaml_len),
+                                "application/yaml");
     case ROUTE_COUNT:
         break;
     }
@@ -266,7 +186,7 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
 static bool headers_fit(const struct request *r, struct problem *problem)
 {
     struct http_headers headers = {.bytes = 0};
-    (void)MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND, on_header, &headers);
+    (void)MHD_get_connection_values_n(r->answer.connection, MHD_HEADER_KIND, on_header, &headers);
     return http_rules_check(&headers, r->uri_len, problem);
 }
 
@@ -275,7 +195,8 @@ static struct request *request_create(struct http *http, struct MHD_Connection *
     struct request *r = calloc(1, sizeof *r);
     if (r) {
         r->http = http;
-        r->connection = connection;
+        r->answer.connection = connection;
+        r->answer.admission = http->env.admission;
         clock_gettime(CLOCK_MONOTONIC, &r->started);
         atomic_fetch_add(&http->active, 1);
     }
@@ -298,11 +219,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     }
     if (!r->seen) {
         r->seen = true;
-        r->connection = connection;
+        r->answer.connection = connection;
         r->method = method;
         r->uri_len += strlen(method) + strlen(version) + 4;
-        http_rules_id(r->id, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"));
-        return headers_fit(r, &problem) ? MHD_YES : refuse(r, &problem);
+        http_rules_id(r->answer.id, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"));
+        return headers_fit(r, &problem) ? MHD_YES : http_answer_refuse(&r->answer, &problem);
     }
     if (*upload_size > 0) {
         /* No resource takes a body; it is read and forgotten, so that the caller gets its answer. */
@@ -312,7 +233,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     }
     if (r->body_bytes > LIMIT_REQUEST_BODY_BYTES) {
         http_rules_body_too_large(&problem);
-        return refuse(r, &problem);
+        return http_answer_refuse(&r->answer, &problem);
     }
     return dispatch(r);
 }
@@ -333,7 +254,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connectio
 static void log_request(const struct request *r, enum MHD_RequestTerminationCode how)
 {
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        MHD_get_connection_info(r->answer.connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     char client[IP_TEXT_SIZE] = "";
     struct timespec now;
     struct ip ip;
@@ -344,14 +265,14 @@ static void log_request(const struct request *r, enum MHD_RequestTerminationCode
         ip_format(&ip, client);
     }
     struct log_field fields[] = {
-        log_text("id", r->id),
+        log_text("id", r->answer.id),
         log_text("client", client),
         log_text("method", r->method ? r->method : ""),
         log_text("path", r->uri ? r->uri : ""),
-        log_int("status", (int64_t)r->status),
+        log_int("status", (int64_t)r->answer.status),
         log_text("host", r->job ? r->job->query.probe.host : NULL),
-        log_text("verdict", r->job && r->status == MHD_HTTP_OK ? verdict_name(r->job->verdict) : NULL),
-        log_text("problem", r->problem),
+        log_text("verdict", r->job && r->answer.status == MHD_HTTP_OK ? verdict_name(r->job->verdict) : NULL),
+        log_text("problem", r->answer.problem),
         log_text("aborted", sent ? NULL : "client"),
         log_ms("duration_ms", ms_between(&r->started, &now)),
     };

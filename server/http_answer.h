@@ -1,0 +1,38 @@
+/* http_answer.h: how an answer leaves: the headers that all of them have, refusals, and what becomes of an
+ * answer that there is no memory for. For http.c, and with it the only place that knows the HTTP library. */
+#ifndef SERVER_HTTP_ANSWER_H
+#define SERVER_HTTP_ANSWER_H
+
+#include <microhttpd.h>
+
+#include "api/problem.h"
+#include "server/admission.h"
+#include "server/http_rules.h"
+
+struct http_answer {
+    struct MHD_Connection *connection;
+    struct admission *admission; /* tells whether the service stops */
+    unsigned status;             /* of what was sent, 0: nothing yet */
+    const char *problem;         /* its code, NULL: none */
+    char id[HTTP_ID_SIZE];       /* of the request */
+};
+
+/* A response that owns the malloc'd body (NULL: no memory was left for it), and one that borrows a body which
+ * stays for ever. NULL: no memory. */
+struct MHD_Response *http_answer_take(char *body);
+struct MHD_Response *http_answer_lend(const void *body, size_t len);
+
+/* Adds a header whose value is ours or checked. What fails is memory: the response is given up, NULL from
+ * then on. */
+void http_answer_header(struct MHD_Response **response, const char *name, const char *value);
+
+/* Sends a response and gives it up. NULL: no memory was left for it, and 503 goes out in its place. MHD_NO
+ * where not even that can be: the connection is to be closed. */
+enum MHD_Result http_answer_send(struct http_answer *a, unsigned status, struct MHD_Response *response,
+                                 const char *type);
+
+/* Sends a problem instead. */
+enum MHD_Result http_answer_refuse(struct http_answer *a, const struct problem *problem);
+enum MHD_Result http_answer_overloaded(struct http_answer *a);
+
+#endif
