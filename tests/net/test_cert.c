@@ -98,13 +98,17 @@ static void test_costly_keys(void **state)
 {
     (void)state;
     static const struct {
-        unsigned bytes;
-        bool costly;
-    } cases[] = {{256, false}, {1024, false}, {1025, true}, {4096, true}};
-    static unsigned char modulus[4096];
+        unsigned bytes, exponent_bytes;
+        bool costly, halts;
+    } cases[] = {
+        {256, 3, false, false}, {1024, 3, false, false}, {1025, 3, true, false}, {4096, 3, true, false},
+        {4097, 3, true, true},  {256, 9, false, false},  {256, 10, true, true},
+    };
+    static unsigned char modulus[4097], exponent[10];
     memset(modulus, 0xff, sizeof modulus);
+    memset(exponent, 0x7f, sizeof exponent);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        gnutls_datum_t m = {modulus, cases[i].bytes}, e = {(unsigned char *)"\1\0\1", 3};
+        gnutls_datum_t m = {modulus, cases[i].bytes}, e = {exponent, cases[i].exponent_bytes}, der;
         gnutls_pubkey_t public;
         gnutls_x509_crt_t cert = begin("CN=x");
         assert_int_equal(gnutls_pubkey_init(&public), 0);
@@ -113,6 +117,9 @@ static void test_costly_keys(void **state)
         gnutls_pubkey_deinit(public);
         cert = finish(cert, "CN=x");
         assert_int_equal(cert_key_is_costly(cert), cases[i].costly);
+        assert_int_equal(gnutls_x509_crt_export2(cert, GNUTLS_X509_FMT_DER, &der), 0);
+        assert_int_equal(cert_key_halts_handshake(&der), cases[i].halts);
+        gnutls_free(der.data);
         assert_false(cert_is_self_signed(cert)); /* its own name, but another key signed it */
         gnutls_x509_crt_deinit(cert);
     }

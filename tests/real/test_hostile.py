@@ -39,6 +39,11 @@ def key():
     return rogue.public_key(own())
 
 
+@functools.lru_cache(maxsize=None)
+def rsa_key_file():
+    return certs.self_signed("rogue.play.test", key="rsa").key_file
+
+
 ROGUE = der.name("rogue.play.test")
 
 
@@ -54,6 +59,15 @@ def plain_chain():
 def with_size(size):
     """A certificate of at least this size; the bulk is in its subject."""
     return der.certificate(der.name("a" * size), ROGUE, key())
+
+
+def odd_number(bits):
+    return random.Random(bits).getrandbits(bits) | 1 << (bits - 1) | 1
+
+
+def endless_key(bits=65536):
+    """An RSA key whose one use keeps a processor busy for a minute or more."""
+    return der.rsa_key(odd_number(bits), odd_number(bits - 2))
 
 
 def costly_chain(bits, exponent_bits, count=16):
@@ -78,12 +92,12 @@ class RogueCase(case.Case):
         cls.stage = stage.Stage(workers=1)
         cls.addClassCleanup(cls.stage.stop)
 
-    def answer(self, *plays, chain=None, port=None):
+    def answer(self, *plays, chain=None, port=None, key_file=None):
         """The service's answer about a rogue server with these plays, each of which begins with the chain."""
         port = port or self.stage.imaps
         plays = [play if play.startswith("chain=") else "chain=%s %s" % (chain or plain_chain(), play)
                  for play in plays]
-        with rogue.Rogue(port, own().key_file, *plays) as server:
+        with rogue.Rogue(port, key_file or own().key_file, *plays) as server:
             return self.stage.service.test(self.stage.name(server.address), ports=str(port))
 
     def against(self, *plays, **options):
@@ -152,7 +166,7 @@ class SecondConnectionTest(RogueCase):
 class CertificateTest(RogueCase):
     """Certificates that no CA would issue."""
 
-    def beside(self, chain):
+    def beside(self, chain, play="tls=1.3 talk", key_file=None):
         """A test of this chain while a healthy server is tested again and again by the same worker: port, report,
         seconds, and the longest that the other tests took."""
         context = self.stage.context()
@@ -160,7 +174,7 @@ class CertificateTest(RogueCase):
         result, waits = [], []
 
         def ask():
-            result.append(self.answer("tls=1.3 talk", chain=rogue.chain(chain)))
+            result.append(self.answer(play, chain=rogue.chain(chain), key_file=key_file))
 
         begin = time.monotonic()
         hostile = threading.Thread(target=ask)
@@ -183,6 +197,20 @@ class CertificateTest(RogueCase):
         self.assertTrue(port["implicit_tls"])
         self.assertLess(wait, 1.5 * service.slowness(), "a healthy server's test waited")
         self.assertLess(took, 2 * service.slowness())
+
+    def test_server_key_is_not_used_where_that_takes_for_ever(self):
+        """The key of the server's own certificate, which the handshake itself needs."""
+        chain = [der.certificate(ROGUE, ROGUE, endless_key(), [der.dns_names("rogue.play.test")])]
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                port, report, took, wait = self.beside(chain, "tls=%s talk" % version, rsa_key_file())
+                self.assertEqual((port["error"]["code"], port["error"]["phase"], port["error"]["raw"]),
+                                 ("tls_handshake_failed", "tls", "GNUTLS_E_CERTIFICATE_ERROR"))
+                self.assertEqual(port["certificate"]["key_bits"], 65536)
+                self.assertFalse(port["implicit_tls"])
+                self.assertIn("tls_handshake_failed", self.ids(report))
+                self.assertLess(wait, 1.5 * service.slowness(), "a healthy server's test waited")
+                self.assertLess(took, 2 * service.slowness())
 
     def test_subject_of_thousands_of_names(self):
         port, _, took, wait = self.beside([der.certificate(der.name(*["a"] * 5000), ROGUE, key())])
