@@ -20,6 +20,8 @@ import imapd
 import rogue
 import service
 import stage
+import staples
+import tlsserver
 
 VERSIONS = ("1.2", "1.3")
 
@@ -211,6 +213,17 @@ class CertificateTest(RogueCase):
                 self.assertIn("tls_handshake_failed", self.ids(report))
                 self.assertLess(wait, 1.5 * service.slowness(), "a healthy server's test waited")
                 self.assertLess(took, 2 * service.slowness())
+
+    def test_responder_key_is_not_used_where_that_takes_for_ever(self):
+        """A stapled response may bring its signer's certificate, which a CA of the same stranger has issued."""
+        leaf = certs.Authority("Stranger").leaf("*.play.test")
+        staple = staples.by_helper_key(leaf, endless_key(), b"\x3f" * 8192)
+        step = tlsserver.openssl(*tlsserver.files(leaf, "full"), "-status_file", staple)
+        host = self.stage.play(tls=[step])
+        began = time.monotonic()
+        port, = self.report(self.stage.service, host.name, ports=str(self.stage.imaps))["ports"]
+        self.assertEqual(port["certificate"]["ocsp_stapling"], "invalid")
+        self.assertLess(time.monotonic() - began, 2 * service.slowness())
 
     def test_subject_of_thousands_of_names(self):
         port, _, took, wait = self.beside([der.certificate(der.name(*["a"] * 5000), ROGUE, key())])
