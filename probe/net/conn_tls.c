@@ -47,7 +47,7 @@ static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
 {
     struct conn *c = owner;
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = (size_t)count};
-    return sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    return conn_sendmsg(c, &m);
 }
 
 static const struct tls_transport transport = {on_tls_pull, on_tls_push};
