@@ -7,12 +7,14 @@
 
 #include "probe/net/conn_internal.h"
 
-#define TLS_RECORD_ALERT 21
-#define TLS_RECORD_HANDSHAKE 22
+/* Types of records (RFC 8446 appendix B.1). change_cipher_spec may come before a ServerHello (section 5),
+ * and a record out of its order is for the library to refuse: it is TLS all the same. */
+#define TLS_RECORD_FIRST 20 /* change_cipher_spec */
+#define TLS_RECORD_LAST 23  /* application_data */
 
 static bool starts_record(const char *s, size_t len)
 {
-    return len > 0 && (s[0] == TLS_RECORD_ALERT || s[0] == TLS_RECORD_HANDSHAKE);
+    return len > 0 && s[0] >= TLS_RECORD_FIRST && s[0] <= TLS_RECORD_LAST;
 }
 
 /* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
