@@ -386,9 +386,10 @@ static bool on_injected(const void *self, const unsigned char *data, size_t len)
     return false;
 }
 
-/* Courier says OK first and NO, under the same tag, when its TLS program does not start; Dovecot says BYE.
- * Nobody who cannot see the command knows the tag. A BYE that anything follows did not end the session. */
-static bool on_withdrawn(const void *self, const unsigned char *data, size_t len)
+/* Courier says OK first and NO, under the same tag, when its TLS program does not start; Dovecot says BYE and
+ * closes. Nobody who cannot see the command knows the tag; a BYE that the server does not act upon is none of
+ * its own. */
+static bool on_withdrawn(const void *self, bool closed, const unsigned char *data, size_t len)
 {
     const struct imap *imap = self;
     struct imap_response response;
@@ -396,7 +397,7 @@ static bool on_withdrawn(const void *self, const unsigned char *data, size_t len
     snprintf(tag, sizeof tag, "%s%u", imap->prefix, imap->command);
     size_t first = parse_first_line(&response, data, len);
     if (response.kind == RESPONSE_STATUS && response.status == STATUS_BYE) {
-        return first == len;
+        return closed && first == len;
     }
     return response.kind == RESPONSE_TAGGED && has_tag(&response, tag) &&
            (response.status == STATUS_NO || response.status == STATUS_BAD);

@@ -49,6 +49,7 @@ struct conn {
     void *owner;
     char said[LIMIT_TEXT_CHARS]; /* what came instead of TLS */
     size_t said_len;
+    bool said_all; /* and the server closed behind it */
 };
 
 void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),

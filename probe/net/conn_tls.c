@@ -84,7 +84,9 @@ static void hear_out(struct conn *c)
         c->said_len += n > 0 ? (size_t)n : 0;
     }
     bool whole = !c->after_starttls && memchr(c->said, '\n', c->said_len) != NULL;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !whole) {
+    bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+    c->said_all = n <= 0 && !waits;
+    if (waits && !whole) {
         conn_want(c, UV_READABLE);
     } else {
         conn_end_refused(c);

@@ -473,22 +473,23 @@ static void test_withdrawn(void **state)
     const struct imap imap = {.prefix = "abc", .command = 2};
     static const struct {
         const char *said;
-        bool withdrawn;
+        bool closed, withdrawn;
     } cases[] = {
-        {"abc2 NO not today\r\n", true},
-        {"abc2 BAD no TLS\r\n* NO an error\r\n", true},
-        {"abc2 OK go\r\n", false},
-        {"abc1 NO not today\r\n", false},
-        {"abc20 NO not today\r\n", false},
-        {"* BYE TLS initialization failed.\r\n", true},
-        {"* bye", true},
-        {"* BYE first\r\n\x16\x03\x03", false},
-        {"* BYE first\r\n* BYE second\r\n", false},
-        {"* NO not today\r\n", false},
+        {"abc2 NO not today\r\n", false, true},
+        {"abc2 BAD no TLS\r\n* NO an error\r\n", true, true},
+        {"abc2 OK go\r\n", true, false},
+        {"abc1 NO not today\r\n", true, false},
+        {"abc20 NO not today\r\n", true, false},
+        {"* BYE TLS initialization failed.\r\n", true, true},
+        {"* BYE TLS initialization failed.\r\n", false, false},
+        {"* bye", true, true},
+        {"* BYE first\r\n\x16\x03\x03", true, false},
+        {"* BYE first\r\n* BYE second\r\n", true, false},
+        {"* NO not today\r\n", true, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        bool withdrawn =
-            imap_proto.withdrawn(&imap, (const unsigned char *)cases[i].said, strlen(cases[i].said));
+        bool withdrawn = imap_proto.withdrawn(&imap, cases[i].closed, (const unsigned char *)cases[i].said,
+                                              strlen(cases[i].said));
         if (withdrawn != cases[i].withdrawn) {
             fail_msg("case %zu: %s", i, cases[i].said);
         }
