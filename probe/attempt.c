@@ -256,7 +256,7 @@ static void tell_plaintext(struct attempt *a, struct failure *failure)
 {
     const unsigned char *said = (const unsigned char *)failure->said.data;
     size_t len = failure->said.len;
-    if (a->proto->withdrawn(&a->imap, said, len)) {
+    if (a->proto->withdrawn(&a->imap, a->conn.said_all, said, len)) {
         failure->code = ERROR_TLS_NOT_SPOKEN;
         const unsigned char *lf = memchr(said, '\n', len);
         failure->said.len = lf ? (size_t)(lf - said) : len;

@@ -45,9 +45,9 @@ struct proto {
      * than the server's reaction to the handshake. */
     bool (*injected)(const void *self, const unsigned char *data, size_t len);
 
-    /* Whether such bytes take PROTO_STARTTLS back: a refusal in answer to the very command, from a server
-     * that agreed before it knew whether its TLS would start. */
-    bool (*withdrawn)(const void *self, const unsigned char *data, size_t len);
+    /* Whether such bytes take PROTO_STARTTLS back: a refusal in answer to the very command, or a farewell
+     * that was meant (`closed`), from a server that agreed before it knew whether its TLS would start. */
+    bool (*withdrawn)(const void *self, bool closed, const unsigned char *data, size_t len);
 
     /* In which phase an error of the channel falls now. */
     enum phase (*phase)(const void *self);

@@ -354,10 +354,13 @@ static enum proto_verdict on_ended(void *self, bool closed, const unsigned char 
     return PROTO_MORE;
 }
 
-static void parse_first_line(struct imap_response *response, const unsigned char *data, size_t len)
+/* Returns how long that line is. */
+static size_t parse_first_line(struct imap_response *response, const unsigned char *data, size_t len)
 {
     const unsigned char *end = memchr(data, '\n', len);
-    imap_parse(response, data, end ? (size_t)(end - data) + 1 : len);
+    size_t first = end ? (size_t)(end - data) + 1 : len;
+    imap_parse(response, data, first);
+    return first;
 }
 
 /* A server that takes our hello for a command answers BAD or BYE, or not in IMAP at all; anything else was
@@ -383,15 +386,19 @@ static bool on_injected(const void *self, const unsigned char *data, size_t len)
     return false;
 }
 
-/* Courier says OK first and NO, under the same tag, when its TLS program does not start. Nobody who cannot
- * see the command knows the tag. */
-static bool on_withdrawn(const void *self, const unsigned char *data, size_t len)
+/* Courier says OK first and NO, under the same tag, when its TLS program does not start; Dovecot says BYE and
+ * closes. Nobody who cannot see the command knows the tag; a BYE that the server does not act upon is none of
+ * its own. */
+static bool on_withdrawn(const void *self, bool closed, const unsigned char *data, size_t len)
 {
     const struct imap *imap = self;
     struct imap_response response;
     char tag[IMAP_TAG_SIZE + 12]; /* of STARTTLS, which nobody awaits an answer to any more */
     snprintf(tag, sizeof tag, "%s%u", imap->prefix, imap->command);
-    parse_first_line(&response, data, len);
+    size_t first = parse_first_line(&response, data, len);
+    if (response.kind == RESPONSE_STATUS && response.status == STATUS_BYE) {
+        return closed && first == len;
+    }
     return response.kind == RESPONSE_TAGGED && has_tag(&response, tag) &&
            (response.status == STATUS_NO || response.status == STATUS_BAD);
 }

@@ -398,9 +398,13 @@ static bool add_field(struct server_id *id, struct arena *arena, struct text nam
 
 enum imap_id imap_parse_id(struct text parameters, struct arena *arena, struct server_id *id, bool *cut)
 {
-    if (text_is(parameters, "NIL")) {
+    struct text words = parameters;
+    while (words.len > 0 && is_blank(words.data[words.len - 1])) {
+        words.len--;
+    }
+    if (text_is(words, "NIL")) {
         id->answered = true;
-        return ID_WELL_FORMED;
+        return words.len == parameters.len ? ID_WELL_FORMED : ID_MALFORMED;
     }
     if (parameters.len == 0 || parameters.data[0] != '(') {
         return ID_MALFORMED;

@@ -8,12 +8,7 @@
 #include "probe/net/cert_internal.h"
 #include "probe/net/hostmatch.h"
 
-/* Larger keys are in no use (RFC 8017 sets no bound; NIST SP 800-57 goes to 15360 for RSA, CAs stop at 8192).
- */
-#define MAX_RSA_BITS 8192u
 #define MAX_COMMON_NAMES 8u
-#define MAX_DSA_BITS 4096u
-#define MAX_EXPONENT_BYTES 9u
 
 #define OID_SAN "2.5.29.17"
 #define OID_SRV_NAME "1.3.6.1.5.5.7.8.7"       /* RFC 4985 */
@@ -21,32 +16,6 @@
 
 /* RFC 7633: the TLS feature "status_request". */
 #define TLS_FEATURE_STATUS_REQUEST 5
-
-/* Also of keys bound to RSASSA-PSS, which gnutls_x509_crt_get_pk_rsa_raw() does not read. */
-static bool exponent_is_short(gnutls_x509_crt_t cert)
-{
-    gnutls_pubkey_t key = NULL;
-    gnutls_datum_t modulus = {NULL, 0}, exponent = {NULL, 0};
-    bool is_short = gnutls_pubkey_init(&key) >= 0 && gnutls_pubkey_import_x509(key, cert, 0) >= 0 &&
-                    gnutls_pubkey_export_rsa_raw(key, &modulus, &exponent) >= 0 &&
-                    exponent.size <= MAX_EXPONENT_BYTES;
-    gnutls_free(modulus.data);
-    gnutls_free(exponent.data);
-    if (key) {
-        gnutls_pubkey_deinit(key);
-    }
-    return is_short;
-}
-
-bool cert_key_is_costly(gnutls_x509_crt_t cert)
-{
-    unsigned bits = 0;
-    int key = gnutls_x509_crt_get_pk_algorithm(cert, &bits);
-    if (bits > (key == GNUTLS_PK_DSA ? MAX_DSA_BITS : MAX_RSA_BITS)) {
-        return true;
-    }
-    return (key == GNUTLS_PK_RSA || key == GNUTLS_PK_RSA_PSS) && !exponent_is_short(cert);
-}
 
 bool cert_is_self_signed(gnutls_x509_crt_t cert)
 {

@@ -25,4 +25,8 @@ struct cert_input {
 bool cert_describe(const struct cert_input *in, const struct tls_env *env, struct certificate *out,
                    struct arena *arena);
 
+/* Whether this server certificate (DER) holds a key with which the library would calculate for seconds to
+ * hours in a handshake, and nobody else's test would go on. */
+bool cert_key_halts_handshake(const gnutls_datum_t *der);
+
 #endif

@@ -29,7 +29,8 @@ struct text cert_issuer(gnutls_x509_crt_t cert, struct arena *arena, bool *cut);
  * compare long names by printing them. */
 bool cert_names_issuer(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer);
 
-/* Whether using the key to check a signature takes longer than any honest CA's: a stranger chose it. */
+/* cert_key.c: whether using the key to check a signature takes longer than any honest CA's: a stranger chose
+ * it. */
 bool cert_key_is_costly(gnutls_x509_crt_t cert);
 
 /* Whether the certificate is its own issuer and its signature verifies with its own key. */

@@ -206,9 +206,19 @@ void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
 ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags)
 {
     ssize_t n = recv(c->fd, data, len, flags);
-    if (n == 0 && c->early_error != 0) {
-        errno = c->early_error;
+    if (n == 0 && c->told_error != 0) {
+        errno = c->told_error;
         return -1;
+    }
+    return n;
+}
+
+ssize_t conn_sendmsg(struct conn *c, const struct msghdr *message)
+{
+    ssize_t n = sendmsg(c->fd, message, MSG_NOSIGNAL);
+    /* The kernel tells it once only, and what came before the reset can still be read. */
+    if (n < 0 && errno == ECONNRESET) {
+        c->told_error = errno;
     }
     return n;
 }
@@ -305,7 +315,8 @@ static bool flush(struct conn *c, struct failure *failure, bool *ours)
                 return false;
             }
         } else {
-            ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+            struct iovec data = {.iov_base = c->out.data, .iov_len = c->out.len};
+            ssize_t n = conn_sendmsg(c, &(struct msghdr){.msg_iov = &data, .msg_iovlen = 1});
             if (n < 0 && errno != EAGAIN && errno != EINTR) {
                 *ours = is_ours(errno);
                 *failure = conn_read_failure(errno);
@@ -353,7 +364,7 @@ static void connected(struct conn *c)
     /* A connection that is refused gives ECONNREFUSED: one that was reset had been accepted, and what came
      * before the reset can still be read (RFC 9293 section 3.10.7). */
     if (err == ECONNRESET || err == EPIPE) {
-        c->early_error = err;
+        c->told_error = err;
     } else if (err != 0) {
         c->ours = is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
         conn_end(c, connect_failure(err));

@@ -35,10 +35,10 @@ struct conn {
     uv_timer_t timer;    /* the current wait */
     uv_timer_t deferred; /* an end found inside a call of the owner's */
     int fd;
-    int handles;     /* that libuv still knows */
-    int events;      /* polled for */
-    int early_error; /* errno of a reset that came along with the acceptance; 0: none */
-    bool grace;      /* the wait was over, but something lay in the socket */
+    int handles;    /* that libuv still knows */
+    int events;     /* polled for */
+    int told_error; /* errno of a reset that the kernel told already: on connecting or sending; 0: none */
+    bool grace;     /* the wait was over, but something lay in the socket */
     struct buf in, out;
     struct tls tls;
     size_t raw_bytes, app_bytes; /* received */
@@ -49,6 +49,7 @@ struct conn {
     void *owner;
     char said[LIMIT_TEXT_CHARS]; /* what came instead of TLS */
     size_t said_len;
+    bool said_all; /* and the server closed behind it */
 };
 
 void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),

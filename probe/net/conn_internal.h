@@ -3,6 +3,7 @@
 #ifndef NET_CONN_INTERNAL_H
 #define NET_CONN_INTERNAL_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "probe/net/conn.h"
@@ -19,9 +20,11 @@ void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
 /* Polls for these events from now on. */
 void conn_want(struct conn *c, int events);
 
-/* recv(2), but the end of a connection that was reset before we knew that it had been accepted is that reset.
- */
+/* recv(2), but the end of a connection whose reset the kernel has told once is that reset. */
 ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags);
+
+/* sendmsg(2), without a signal. */
+ssize_t conn_sendmsg(struct conn *c, const struct msghdr *message);
 
 /* The same within the bound on all bytes of a connection (EMSGSIZE). */
 ssize_t conn_raw_read(struct conn *c, void *data, size_t len);

@@ -7,12 +7,14 @@
 
 #include "probe/net/conn_internal.h"
 
-#define TLS_RECORD_ALERT 21
-#define TLS_RECORD_HANDSHAKE 22
+/* Types of records (RFC 8446 appendix B.1). change_cipher_spec may come before a ServerHello (section 5),
+ * and a record out of its order is for the library to refuse: it is TLS all the same. */
+#define TLS_RECORD_FIRST 20 /* change_cipher_spec */
+#define TLS_RECORD_LAST 23  /* application_data */
 
 static bool starts_record(const char *s, size_t len)
 {
-    return len > 0 && (s[0] == TLS_RECORD_ALERT || s[0] == TLS_RECORD_HANDSHAKE);
+    return len > 0 && s[0] >= TLS_RECORD_FIRST && s[0] <= TLS_RECORD_LAST;
 }
 
 /* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
@@ -47,7 +49,7 @@ static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
 {
     struct conn *c = owner;
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = (size_t)count};
-    return sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    return conn_sendmsg(c, &m);
 }
 
 static const struct tls_transport transport = {on_tls_pull, on_tls_push};
@@ -82,7 +84,9 @@ static void hear_out(struct conn *c)
         c->said_len += n > 0 ? (size_t)n : 0;
     }
     bool whole = !c->after_starttls && memchr(c->said, '\n', c->said_len) != NULL;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !whole) {
+    bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+    c->said_all = n <= 0 && !waits;
+    if (waits && !whole) {
         conn_want(c, UV_READABLE);
     } else {
         conn_end_refused(c);

@@ -30,6 +30,23 @@ static enum ocsp_stapling single_status(gnutls_ocsp_resp_t response, gnutls_x509
     return OCSP_INVALID;
 }
 
+/* The responder may have a key of its own, vouched for by the issuer, who is a stranger too. */
+static bool costly_responder(gnutls_ocsp_resp_t response)
+{
+    gnutls_x509_crt_t *certs = NULL;
+    size_t count = 0;
+    bool costly = false;
+    if (gnutls_ocsp_resp_get_certs(response, &certs, &count) < 0) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        costly |= cert_key_is_costly(certs[i]);
+        gnutls_x509_crt_deinit(certs[i]);
+    }
+    gnutls_free(certs);
+    return costly;
+}
+
 enum ocsp_stapling staple_judge(const gnutls_datum_t *staple, gnutls_x509_crt_t leaf,
                                 gnutls_x509_crt_t issuer, int64_t now)
 {
@@ -45,8 +62,8 @@ enum ocsp_stapling staple_judge(const gnutls_datum_t *staple, gnutls_x509_crt_t 
     }
     if (gnutls_ocsp_resp_import(response, staple) >= 0 &&
         gnutls_ocsp_resp_get_status(response) == GNUTLS_OCSP_RESP_SUCCESSFUL && issuer &&
-        !cert_key_is_costly(issuer) && gnutls_ocsp_resp_verify_direct(response, issuer, &verify, 0) >= 0 &&
-        verify == 0) {
+        !cert_key_is_costly(issuer) && !costly_responder(response) &&
+        gnutls_ocsp_resp_verify_direct(response, issuer, &verify, 0) >= 0 && verify == 0) {
         result = single_status(response, leaf, now);
     }
     gnutls_ocsp_resp_deinit(response);

@@ -37,6 +37,22 @@ static ssize_t on_push(gnutls_transport_ptr_t p, const giovec_t *iov, int count)
     return n;
 }
 
+/* The server's key is looked at before the library calculates with it: in the proof that the server holds it,
+ * or where that is ours to ask for by sending a secret (static RSA). */
+static int on_message(gnutls_session_t session, unsigned type, unsigned post, unsigned incoming,
+                      const gnutls_datum_t *message)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *chain = NULL;
+    (void)post, (void)message;
+    if (incoming &&
+        (type == GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY || type == GNUTLS_HANDSHAKE_SERVER_KEY_EXCHANGE ||
+         type == GNUTLS_HANDSHAKE_SERVER_HELLO_DONE)) {
+        chain = gnutls_certificate_get_peers(session, &count);
+    }
+    return chain && count > 0 && cert_key_halts_handshake(&chain[0]) ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+}
+
 static bool open_session(struct tls *tls, const struct tls_env *env, const char *server_name, bool alpn,
                          const struct tls_transport *transport, void *owner)
 {
@@ -57,6 +73,7 @@ static bool open_session(struct tls *tls, const struct tls_env *env, const char 
         return false;
     }
     gnutls_handshake_set_max_packet_length(s, LIMIT_HANDSHAKE_MESSAGE);
+    gnutls_handshake_set_hook_function(s, GNUTLS_HANDSHAKE_ANY, GNUTLS_HOOK_PRE, on_message);
     gnutls_transport_set_ptr(s, tls);
     gnutls_transport_set_pull_function(s, on_pull);
     gnutls_transport_set_vec_push_function(s, on_push);

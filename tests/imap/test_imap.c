@@ -467,6 +467,35 @@ static void test_ends_phases_and_waits(void **state)
 }
 
 /* What a server can have said before it saw our hello, and what may be its answer to it. */
+static void test_withdrawn(void **state)
+{
+    (void)state;
+    const struct imap imap = {.prefix = "abc", .command = 2};
+    static const struct {
+        const char *said;
+        bool closed, withdrawn;
+    } cases[] = {
+        {"abc2 NO not today\r\n", false, true},
+        {"abc2 BAD no TLS\r\n* NO an error\r\n", true, true},
+        {"abc2 OK go\r\n", true, false},
+        {"abc1 NO not today\r\n", true, false},
+        {"abc20 NO not today\r\n", true, false},
+        {"* BYE TLS initialization failed.\r\n", true, true},
+        {"* BYE TLS initialization failed.\r\n", false, false},
+        {"* bye", true, true},
+        {"* BYE first\r\n\x16\x03\x03", true, false},
+        {"* BYE first\r\n* BYE second\r\n", true, false},
+        {"* NO not today\r\n", true, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool withdrawn = imap_proto.withdrawn(&imap, cases[i].closed, (const unsigned char *)cases[i].said,
+                                              strlen(cases[i].said));
+        if (withdrawn != cases[i].withdrawn) {
+            fail_msg("case %zu: %s", i, cases[i].said);
+        }
+    }
+}
+
 static void test_injected(void **state)
 {
     (void)state;
@@ -760,6 +789,7 @@ int main(void)
         cmocka_unit_test(test_bytes_are_only_lent),
         cmocka_unit_test(test_ends_phases_and_waits),
         cmocka_unit_test(test_injected),
+        cmocka_unit_test(test_withdrawn),
         cmocka_unit_test(test_endless_lines),
         cmocka_unit_test(test_phase_bytes_start_anew),
         cmocka_unit_test(test_phase_lines),

@@ -409,6 +409,7 @@ static const struct {
     {"", ID_MALFORMED, false, ""},
     {"\"name\" \"x\"", ID_MALFORMED, false, ""},
     {"NIL x", ID_MALFORMED, false, ""},
+    {"NIL ", ID_MALFORMED, true, ""},
 };
 
 static void test_id(void **state)

@@ -4,6 +4,7 @@ import ssl
 import struct
 
 COMMON_NAME = "2.5.4.3"
+EXTENDED_KEY_USAGE = "2.5.29.37"
 SUBJECT_ALT_NAME = "2.5.29.17"
 BASIC_CONSTRAINTS = "2.5.29.19"
 
@@ -58,6 +59,11 @@ def dns_names(*names):
 
 def is_ca():
     return sequence(identifier(BASIC_CONSTRAINTS), element(1, b"\xff"), element(4, sequence(element(1, b"\xff"))))
+
+
+def purpose(dotted):
+    """An extKeyUsage extension."""
+    return sequence(identifier(EXTENDED_KEY_USAGE), element(4, sequence(identifier(dotted))))
 
 
 SIGNED_ECDSA = sequence(identifier("1.2.840.10045.4.3.2"))

@@ -10,6 +10,8 @@ import der
 VALID = "V\t491231235959Z\t\t%s\tunknown\t/CN=x\n"
 REVOKED = "R\t491231235959Z\t250101000000Z,keyCompromise\t%s\tunknown\t/CN=x\n"
 
+OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
+
 # responseStatus tryLater and nothing else
 TRY_LATER = bytes.fromhex("30030a0103")
 
@@ -32,6 +34,21 @@ def response(leaf, status=VALID, signer=None, extra=()):
                   signer.key_file, "-issuer", leaf.issuer.file, "-cert", leaf.file, "-noverify", "-ndays", "7",
                   "-respout", path, *extra)
     return path
+
+
+def by_helper_key(leaf, key, signature):
+    """A response that a helper of the leaf's issuer, with this public key, is said to have signed."""
+    with open(response(leaf, extra=["-resp_no_certs"]), "rb") as stored:
+        outer = members(stored.read())
+    oid, octets = members(members(outer[1])[0])
+    body = members(members(octets, whole=True)[0])[0]
+    issuer = certs.openssl("x509", "-in", leaf.issuer.file, "-outform", "DER")
+    # Version, serial number, algorithm, issuer, validity, subject: the response names its signer by the latter.
+    name = members(members(issuer)[0])[5]
+    draft = members(der.certificate(name, name, key, [der.purpose(OCSP_SIGNING)], 7))
+    helper = der.sequence(draft[0], draft[1], der.bit_string(_sign(draft[0], leaf.issuer)))
+    basic = der.sequence(body, der.SIGNED_RSA, der.bit_string(signature), der.element(0xa0, der.sequence(helper)))
+    return store(der.sequence(outer[0], der.element(0xa0, der.sequence(oid, der.element(4, basic)))))
 
 
 def out_of_time(leaf, days=-30):

@@ -98,22 +98,57 @@ static void test_costly_keys(void **state)
 {
     (void)state;
     static const struct {
-        unsigned bytes;
-        bool costly;
-    } cases[] = {{256, false}, {1024, false}, {1025, true}, {4096, true}};
-    static unsigned char modulus[4096];
+        unsigned bytes, exponent_bytes;
+        bool costly, halts;
+    } cases[] = {
+        {256, 3, false, false}, {1024, 3, false, false}, {1025, 3, true, false}, {4096, 3, true, false},
+        {4097, 3, true, true},  {256, 9, false, false},  {256, 10, true, true},
+    };
+    static unsigned char modulus[4097], exponent[10];
     memset(modulus, 0xff, sizeof modulus);
+    memset(exponent, 0x7f, sizeof exponent);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        gnutls_datum_t m = {modulus, cases[i].bytes}, e = {(unsigned char *)"\1\0\1", 3};
+        gnutls_datum_t m = {modulus, cases[i].bytes}, e = {exponent, cases[i].exponent_bytes}, der;
         gnutls_pubkey_t public;
         gnutls_x509_crt_t cert = begin("CN=x");
+        assert_int_equal(gnutls_x509_crt_set_version(cert, i % 2 == 0 ? 3 : 1), 0);
         assert_int_equal(gnutls_pubkey_init(&public), 0);
         assert_int_equal(gnutls_pubkey_import_rsa_raw(public, &m, &e), 0);
         assert_int_equal(gnutls_x509_crt_set_pubkey(cert, public), 0);
         gnutls_pubkey_deinit(public);
         cert = finish(cert, "CN=x");
         assert_int_equal(cert_key_is_costly(cert), cases[i].costly);
+        assert_int_equal(gnutls_x509_crt_export2(cert, GNUTLS_X509_FMT_DER, &der), 0);
+        assert_int_equal(cert_key_halts_handshake(&der), cases[i].halts);
+        gnutls_free(der.data);
         assert_false(cert_is_self_signed(cert)); /* its own name, but another key signed it */
+        gnutls_x509_crt_deinit(cert);
+    }
+}
+
+static void test_costly_dsa_keys(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned bytes, order_bytes;
+        bool costly;
+    } cases[] = {{256, 32, false}, {512, 64, false}, {513, 32, true}, {256, 66, true}};
+    static unsigned char number[513];
+    memset(number, 0x7f, sizeof number);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        gnutls_datum_t p = {number, cases[i].bytes}, q = {number, cases[i].order_bytes}, g = {number, 100},
+                       der;
+        gnutls_pubkey_t public;
+        gnutls_x509_crt_t cert = begin("CN=x");
+        assert_int_equal(gnutls_pubkey_init(&public), 0);
+        assert_int_equal(gnutls_pubkey_import_dsa_raw(public, &p, &q, &g, &g), 0);
+        assert_int_equal(gnutls_x509_crt_set_pubkey(cert, public), 0);
+        gnutls_pubkey_deinit(public);
+        cert = finish(cert, "CN=x");
+        assert_int_equal(cert_key_is_costly(cert), cases[i].costly);
+        assert_int_equal(gnutls_x509_crt_export2(cert, GNUTLS_X509_FMT_DER, &der), 0);
+        assert_int_equal(cert_key_halts_handshake(&der), cases[i].costly);
+        gnutls_free(der.data);
         gnutls_x509_crt_deinit(cert);
     }
 }
@@ -345,8 +380,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_costly_keys), TEST(test_purposes),        TEST(test_issuer_url), TEST(test_odd_names),
-        TEST(test_surplus),     TEST(test_purpose_of_path), TEST(test_long_chain), TEST(test_no_memory),
+        TEST(test_costly_keys),     TEST(test_costly_dsa_keys), TEST(test_purposes),
+        TEST(test_issuer_url),      TEST(test_odd_names),       TEST(test_surplus),
+        TEST(test_purpose_of_path), TEST(test_long_chain),      TEST(test_no_memory),
     };
     return cmocka_run_group_tests(tests, start, end);
 }

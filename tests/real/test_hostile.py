@@ -21,6 +21,8 @@ import net
 import rogue
 import service
 import stage
+import staples
+import tlsserver
 
 VERSIONS = ("1.2", "1.3")
 
@@ -40,6 +42,11 @@ def key():
     return rogue.public_key(own())
 
 
+@functools.lru_cache(maxsize=None)
+def rsa_key_file():
+    return certs.self_signed("rogue.play.test", key="rsa").key_file
+
+
 ROGUE = der.name("rogue.play.test")
 
 
@@ -55,6 +62,15 @@ def plain_chain():
 def with_size(size):
     """A certificate of at least this size; the bulk is in its subject."""
     return der.certificate(der.name("a" * size), ROGUE, key())
+
+
+def odd_number(bits):
+    return random.Random(bits).getrandbits(bits) | 1 << (bits - 1) | 1
+
+
+def endless_key(bits=65536):
+    """An RSA key whose one use keeps a processor busy for a minute or more."""
+    return der.rsa_key(odd_number(bits), odd_number(bits - 2))
 
 
 def costly_chain(bits, exponent_bits, count=16):
@@ -79,12 +95,12 @@ class RogueCase(case.Case):
         cls.stage = stage.Stage(workers=1)
         cls.addClassCleanup(cls.stage.stop)
 
-    def answer(self, *plays, chain=None, port=None):
+    def answer(self, *plays, chain=None, port=None, key_file=None):
         """The service's answer about a rogue server with these plays, each of which begins with the chain."""
         port = port or self.stage.imaps
         plays = [play if play.startswith("chain=") else "chain=%s %s" % (chain or plain_chain(), play)
                  for play in plays]
-        with rogue.Rogue(port, own().key_file, *plays) as server:
+        with rogue.Rogue(port, key_file or own().key_file, *plays) as server:
             return self.stage.service.test(self.stage.name(server.address), ports=str(port))
 
     def against(self, *plays, **options):
@@ -153,7 +169,7 @@ class SecondConnectionTest(RogueCase):
 class CertificateTest(RogueCase):
     """Certificates that no CA would issue."""
 
-    def beside(self, chain):
+    def beside(self, chain, play="tls=1.3 talk", key_file=None):
         """A test of this chain while a healthy server is tested again and again by the same worker: port, report,
         seconds, and the longest that the other tests took."""
         context = self.stage.context()
@@ -161,7 +177,7 @@ class CertificateTest(RogueCase):
         result, waits = [], []
 
         def ask():
-            result.append(self.answer("tls=1.3 talk", chain=rogue.chain(chain)))
+            result.append(self.answer(play, chain=rogue.chain(chain), key_file=key_file))
 
         begin = time.monotonic()
         hostile = threading.Thread(target=ask)
@@ -184,6 +200,31 @@ class CertificateTest(RogueCase):
         self.assertTrue(port["implicit_tls"])
         self.assertLess(wait, 1.5 * service.slowness(), "a healthy server's test waited")
         self.assertLess(took, 2 * service.slowness())
+
+    def test_server_key_is_not_used_where_that_takes_for_ever(self):
+        """The key of the server's own certificate, which the handshake itself needs."""
+        chain = [der.certificate(ROGUE, ROGUE, endless_key(), [der.dns_names("rogue.play.test")])]
+        for version in VERSIONS:
+            with self.subTest(version=version):
+                port, report, took, wait = self.beside(chain, "tls=%s talk" % version, rsa_key_file())
+                self.assertEqual((port["error"]["code"], port["error"]["phase"], port["error"]["raw"]),
+                                 ("tls_handshake_failed", "tls", "GNUTLS_E_CERTIFICATE_ERROR"))
+                self.assertEqual(port["certificate"]["key_bits"], 65536)
+                self.assertFalse(port["implicit_tls"])
+                self.assertIn("tls_handshake_failed", self.ids(report))
+                self.assertLess(wait, 1.5 * service.slowness(), "a healthy server's test waited")
+                self.assertLess(took, 2 * service.slowness())
+
+    def test_responder_key_is_not_used_where_that_takes_for_ever(self):
+        """A stapled response may bring its signer's certificate, which a CA of the same stranger has issued."""
+        leaf = certs.Authority("Stranger").leaf("*.play.test")
+        staple = staples.by_helper_key(leaf, endless_key(), b"\x3f" * 8192)
+        step = tlsserver.openssl(*tlsserver.files(leaf, "full"), "-status_file", staple)
+        host = self.stage.play(tls=[step])
+        began = time.monotonic()
+        port, = self.report(self.stage.service, host.name, ports=str(self.stage.imaps))["ports"]
+        self.assertEqual(port["certificate"]["ocsp_stapling"], "invalid")
+        self.assertLess(time.monotonic() - began, 2 * service.slowness())
 
     def test_subject_of_thousands_of_names(self):
         port, _, took, wait = self.beside([der.certificate(der.name(*["a"] * 5000), ROGUE, key())])
