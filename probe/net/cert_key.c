@@ -28,18 +28,29 @@ static bool exponent_is_short(gnutls_pubkey_t key, bool dsa)
     return is_short;
 }
 
+static bool is_rsa(int kind)
+{
+    return kind == GNUTLS_PK_RSA || kind == GNUTLS_PK_RSA_PSS;
+}
+
 static bool is_beyond(gnutls_pubkey_t key, unsigned max_rsa_bits)
 {
     unsigned bits = 0;
     int kind = gnutls_pubkey_get_pk_algorithm(key, &bits);
-    bool rsa = kind == GNUTLS_PK_RSA || kind == GNUTLS_PK_RSA_PSS, dsa = kind == GNUTLS_PK_DSA;
-    return bits > (dsa ? MAX_DSA_BITS : max_rsa_bits) || ((rsa || dsa) && !exponent_is_short(key, dsa));
+    bool dsa = kind == GNUTLS_PK_DSA;
+    return bits > (dsa ? MAX_DSA_BITS : max_rsa_bits) ||
+           ((is_rsa(kind) || dsa) && !exponent_is_short(key, dsa));
 }
 
-/* A key that the library cannot read it does not use. */
+/* A key that the library cannot read it does not use. Curves have a size; to hand out a key the library looks
+ * through all extensions. */
 static bool cert_is_beyond(gnutls_x509_crt_t cert, unsigned max_rsa_bits)
 {
     gnutls_pubkey_t key = NULL;
+    int kind = gnutls_x509_crt_get_pk_algorithm(cert, NULL);
+    if (!is_rsa(kind) && kind != GNUTLS_PK_DSA) {
+        return false;
+    }
     bool beyond = gnutls_pubkey_init(&key) >= 0 && gnutls_pubkey_import_x509(key, cert, 0) >= 0 &&
                   is_beyond(key, max_rsa_bits);
     if (key) {
