@@ -30,6 +30,17 @@ static void require(bool condition)
     }
 }
 
+/* What the driver asks where these bytes were no TLS: a refusal is one whether or not the server closes. */
+static void take_for_plaintext(const struct run *run, const uint8_t *data, size_t size)
+{
+    size_t len = size < LIMIT_TEXT_CHARS ? size : LIMIT_TEXT_CHARS;
+    if (len > 0) {
+        (void)imap_proto.injected(&run->imap, data, len);
+        require(!imap_proto.withdrawn(&run->imap, false, data, len) ||
+                imap_proto.withdrawn(&run->imap, true, data, len));
+    }
+}
+
 /* Gives the bytes until the dialogue is over or they are; what was never whole stays from *start on. */
 static bool give(struct run *run, const uint8_t *data, size_t size, size_t step, size_t *start)
 {
@@ -51,6 +62,7 @@ static bool give(struct run *run, const uint8_t *data, size_t size, size_t step,
         if (verdict == PROTO_STARTTLS) {
             require(!run->imap.tls && port->dialogue.starttls.status == REPLY_OK);
             require(!caps_seen(&port->caps, CAPS_IN(CAPS_STARTTLS)));
+            take_for_plaintext(run, data + *start, size - *start);
             port->starttls_supported = port->tls.completed = true;
             verdict = imap_proto.secured(&run->imap, &run->out);
         }
