@@ -110,7 +110,7 @@ static void await_reply(struct attempt *a)
 static void break_off(struct attempt *a, struct failure failure)
 {
     const struct buf *in = &a->conn.in;
-    attempt_record_rest(a);
+    attempt_record_words(a, in->data, in->len);
     if (in->len > 0) {
         failure.said = (struct text){(const char *)in->data, in->len};
     }
@@ -153,7 +153,7 @@ static void end_talk(struct attempt *a, struct failure failure)
     if (verdict == PROTO_MORE) {
         break_off(a, failure);
     } else {
-        attempt_record_rest(a);
+        attempt_record_words(a, in->data, in->len);
         act(a, verdict);
     }
 }
@@ -280,7 +280,7 @@ static void on_handshake_failed(struct attempt *a, struct failure failure)
         attempt_record_certificate(a);
     }
     if (failure.said.len > 0) {
-        attempt_record_line(a, false, failure.said.data, failure.said.len);
+        attempt_record_words(a, failure.said.data, failure.said.len);
         if (!a->port->tls_port) {
             tell_plaintext(a, &failure);
         }

@@ -64,10 +64,15 @@ void attempt_record_line(struct attempt *a, bool sent, const void *data, size_t 
     transcript_add(&a->port->transcript, a->plan->arena, line);
 }
 
-void attempt_record_rest(struct attempt *a)
+void attempt_record_words(struct attempt *a, const void *data, size_t len)
 {
-    if (a->conn.in.len > 0) {
-        attempt_record_line(a, false, a->conn.in.data, a->conn.in.len);
+    const char *words = data;
+    while (len > 0) {
+        const char *lf = memchr(words, '\n', len);
+        size_t line = lf ? (size_t)(lf - words) + 1 : len;
+        attempt_record_line(a, false, words, line);
+        words += line;
+        len -= line;
     }
 }
 

@@ -248,6 +248,11 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
             return config->help ? CONFIG_HELP : CONFIG_VERSION;
         }
     }
+    if (!config->check && (config->transcript || config->json)) {
+        fail(&load, "--%s goes with --check HOST; over HTTP %s", config->transcript ? "transcript" : "json",
+             config->transcript ? "it is a parameter of each test" : "every report is JSON");
+        return CONFIG_USAGE;
+    }
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (!config->given[i] && !take_environment(&load, &options[i], env)) {
             return CONFIG_USAGE;

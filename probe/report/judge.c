@@ -73,12 +73,13 @@ const char *judge_explain(struct report *r, const struct failure *f)
     if (f->code == ERROR_NONE) {
         return "It was not tested to the end.";
     }
+    const char *sentence = error_sentence(f->code); /* its full stop goes behind the cause */
     const char *cause = f->alert != NULL ? f->alert : f->raw;
     const char *said = f->said.len > 0 ? judge_quote(r, f->said) : NULL;
     const char *protocol = judge_foreign(f);
     const char *shown = arena_printf(
-        &r->arena, "%s%s%s%s%s%s%s%s%s%s", error_sentence(f->code), cause != NULL ? " (" : "",
-        cause != NULL ? cause : "", cause != NULL ? ")" : "", said != NULL ? " The server said: \"" : "",
+        &r->arena, "%.*s%s%s%s%s%s%s%s%s%s", (int)strlen(sentence) - 1, sentence, cause != NULL ? " (" : "",
+        cause != NULL ? cause : "", cause != NULL ? ")." : ".", said != NULL ? " The server said: \"" : "",
         said != NULL ? said : "", said != NULL ? "\"" : "", protocol != NULL ? " That is how " : "",
         protocol != NULL ? protocol : "", protocol != NULL ? " begins." : "");
     return shown != NULL ? shown : "";

@@ -32,6 +32,8 @@ def words(text):
 
 
 def main():
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: make_dialogue_seeds.py FOLDER")
     folder, made = sys.argv[1], 0
     os.makedirs(folder, exist_ok=True)
     for path in sorted(glob.glob(os.path.join(ROOT, "cases", "*", "*.yaml"))):
