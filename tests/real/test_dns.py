@@ -67,6 +67,17 @@ class FailureTest(case.Case):
         self.assertGreaterEqual(report["dns"]["duration_ms"], DNS_TIMEOUT_MS * 0.9)
         self.assertLess(report["dns"]["duration_ms"], DNS_TIMEOUT_MS + 500 * service.slowness())
 
+    def test_whole_test_is_over_meanwhile(self):
+        with stage.Stage() as here:
+            here.dns.zone["silent.fail.test"] = dnsd.Name(silent=True)
+            report = self.report(here.service, "silent.fail.test", timeout_ms=1000)
+            self.assertEqual(report["dns"]["error"]["code"], "deadline_exceeded")
+            self.assertEqual((report["dns"]["error"]["phase"], report["verdict"]), ("dns", "unreachable"))
+            for port in report["ports"]:
+                self.assertEqual(port["error"]["code"], "deadline_exceeded")
+                self.assertEqual(port["attempts"], [])
+            self.assertLess(report["duration_ms"], 1000 + 500 * service.slowness())
+
     def test_silence_does_not_hold_up_other_names(self):
         with self.stage.service.connect() as waiting:
             waiting.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
