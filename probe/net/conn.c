@@ -2,8 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -72,28 +70,9 @@ void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
     uv_timer_start(&c->deferred, on_deferred, 0, 0);
 }
 
-static bool is_ours(int err)
+bool conn_is_ours(int err)
 {
     return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS || err == EADDRNOTAVAIL;
-}
-
-static struct failure connect_failure(int err)
-{
-    static const struct {
-        int err;
-        enum error_code code;
-    } map[] = {
-        {ECONNREFUSED, ERROR_CONNECTION_REFUSED}, {ETIMEDOUT, ERROR_CONNECTION_TIMEOUT},
-        {ENETUNREACH, ERROR_NETWORK_UNREACHABLE}, {EHOSTUNREACH, ERROR_HOST_UNREACHABLE},
-        {EHOSTDOWN, ERROR_HOST_UNREACHABLE},      {ENETDOWN, ERROR_NETWORK_UNREACHABLE},
-    };
-    struct failure f = {.code = ERROR_CONNECT_FAILED, .phase = PHASE_CONNECT, .raw = strerrorname_np(err)};
-    for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
-        if (map[i].err == err) {
-            f.code = map[i].code;
-        }
-    }
-    return f;
 }
 
 struct failure conn_read_failure(int err)
@@ -148,59 +127,6 @@ void conn_wait(struct conn *c, unsigned ms)
         c->grace = false;
         uv_timer_start(&c->timer, on_timeout, ms, 0);
     }
-}
-
-bool conn_has_route(const struct ip *ip)
-{
-    struct sockaddr_storage ss;
-    socklen_t len = ip_to_sockaddr(ip, 9, &ss);
-    int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool routed = fd >= 0 && connect(fd, (const struct sockaddr *)&ss, len) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return routed;
-}
-
-void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
-{
-    struct sockaddr_storage ss;
-    socklen_t len = ip_to_sockaddr(ip, port, &ss);
-    int one = 1;
-
-    assert(c->state == CONN_IDLE);
-    conn_set_state(c, CONN_CONNECTING);
-    uv_timer_init(c->loop, &c->timer);
-    uv_timer_init(c->loop, &c->deferred);
-    c->timer.data = c->deferred.data = c;
-    c->handles = 2;
-
-    int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        /* A kernel without this address family has no route either. */
-        struct failure f = errno == EAFNOSUPPORT ? connect_failure(ENETUNREACH) : connect_failure(errno);
-        conn_end_later(c, f, is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
-        return;
-    }
-    c->poll.data = c;
-    if (uv_poll_init(c->loop, &c->poll, fd) != 0) {
-        close(fd);
-        conn_end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
-        return;
-    }
-    c->fd = fd;
-    c->handles++;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (const struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
-        int err = errno;
-        /* No local address of this family is the lack of a route; with one it is the lack of a port. */
-        if (err == EADDRNOTAVAIL && !conn_has_route(ip)) {
-            err = ENETUNREACH;
-        }
-        conn_end_later(c, connect_failure(err), is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
-        return;
-    }
-    conn_want(c, UV_WRITABLE);
 }
 
 ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags)
@@ -258,7 +184,7 @@ static bool read_some(struct conn *c, void *data, size_t size, size_t *len, stru
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return true;
     }
-    *ours = n < 0 && is_ours(errno);
+    *ours = n < 0 && conn_is_ours(errno);
     *failure = n == 0              ? (struct failure){.code = ERROR_CONNECTION_CLOSED, .raw = "EOF"}
                : errno == EMSGSIZE ? (struct failure){.code = ERROR_RESPONSE_TOO_LONG}
                                    : conn_read_failure(errno);
@@ -318,7 +244,7 @@ static bool flush(struct conn *c, struct failure *failure, bool *ours)
             struct iovec data = {.iov_base = c->out.data, .iov_len = c->out.len};
             ssize_t n = conn_sendmsg(c, &(struct msghdr){.msg_iov = &data, .msg_iovlen = 1});
             if (n < 0 && errno != EAGAIN && errno != EINTR) {
-                *ours = is_ours(errno);
+                *ours = conn_is_ours(errno);
                 *failure = conn_read_failure(errno);
                 return false;
             }
@@ -354,27 +280,6 @@ void conn_send(struct conn *c, const void *data, size_t len)
     }
 }
 
-static void connected(struct conn *c)
-{
-    int err = 0;
-    socklen_t len = sizeof err;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
-        err = errno;
-    }
-    /* A connection that is refused gives ECONNREFUSED: one that was reset had been accepted, and what came
-     * before the reset can still be read (RFC 9293 section 3.10.7). */
-    if (err == ECONNRESET || err == EPIPE) {
-        c->told_error = err;
-    } else if (err != 0) {
-        c->ours = is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
-        conn_end(c, connect_failure(err));
-        return;
-    }
-    conn_set_state(c, CONN_PLAIN);
-    conn_want(c, UV_READABLE);
-    c->on_event(c->owner, CONN_OPENED);
-}
-
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *c = poll->data;
@@ -386,7 +291,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     switch (c->state) {
     case CONN_CONNECTING:
-        connected(c);
+        conn_connected(c);
         break;
     case CONN_HANDSHAKE:
         conn_handshake(c);

@@ -1,5 +1,5 @@
-/* conn_internal.h: what conn.c (socket, reading, writing, closing) and conn_tls.c (handshake) share; for them
- * only. */
+/* conn_internal.h: what conn.c (reading, writing, closing), conn_connect.c and conn_tls.c (handshake) share;
+ * for them only. */
 #ifndef NET_CONN_INTERNAL_H
 #define NET_CONN_INTERNAL_H
 
@@ -16,6 +16,12 @@ void conn_end_ours(struct conn *c);
 
 /* As conn_end(), for use inside a call of the owner's: the event comes with the next turn of the loop. */
 void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours);
+
+/* Whether this error of a system call is want of something on this machine. */
+bool conn_is_ours(int err);
+
+/* conn_connect.c: how the connect ended, which is told to the owner. */
+void conn_connected(struct conn *c);
 
 /* Polls for these events from now on. */
 void conn_want(struct conn *c, int events);
