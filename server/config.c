@@ -248,11 +248,8 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
             return config->help ? CONFIG_HELP : CONFIG_VERSION;
         }
     }
-    if (!config->check && (config->transcript || config->json)) {
-        fail(&load, "--%s goes with --check HOST; over HTTP %s", config->transcript ? "transcript" : "json",
-             config->transcript ? "it is a parameter of each test" : "every report is JSON");
-        return CONFIG_USAGE;
-    }
+    /* In the environment, which serves many calls, they wait for one with --check. */
+    bool transcript = config->transcript, json = config->json;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (!config->given[i] && !take_environment(&load, &options[i], env)) {
             return CONFIG_USAGE;
@@ -267,6 +264,11 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
     }
     if (!config->check && config->address.family != 0) {
         fail(&load, "--address goes with --check HOST; over HTTP it is a parameter of each test");
+        return CONFIG_USAGE;
+    }
+    if (!config->check && (transcript || json)) {
+        fail(&load, "--%s goes with --check HOST; over HTTP %s", transcript ? "transcript" : "json",
+             transcript ? "it is a parameter of each test" : "every report is JSON");
         return CONFIG_USAGE;
     }
     return CONFIG_RUN;

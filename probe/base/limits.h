@@ -22,9 +22,7 @@
 /* How long a server may take, in ms; the defaults of the options of the same name. */
 #define LIMIT_DNS_MS 5000     /* the resolution of the name */
 #define LIMIT_CONNECT_MS 5000 /* each connect */
-#define LIMIT_IO_MS                                                                                          \
-    10000 /* the greeting, the handshake, each answer to a command: however many bytes drip                  \
-           */
+#define LIMIT_IO_MS 10000     /* the greeting, the handshake, each answer: however many bytes drip */
 #define LIMIT_TEST_MS 20000   /* the whole test */
 #define LIMIT_WORDS_MS 300u   /* what comes in the place of TLS, from its first byte on */
 #define LIMIT_LOGOUT_MS 1000u /* the farewell, whatever the other limits say */

@@ -12,7 +12,11 @@ import subprocess
 import tempfile
 import time
 
+import case
+import certs
+import net
 import service
+import stage
 
 ROOT = os.path.join(service.ROOT, "build", "servers")
 LIBRARIES = (os.path.join(ROOT, "usr/lib", platform.machine() + "-linux-gnu"), os.path.join(ROOT, "usr/lib"))
@@ -190,3 +194,22 @@ class Mailutils(Server):
             dir=self.dir, maxchild=maxchild, cert=self.leaf.chain_file("full"), key=self.leaf.key_file, more=more,
             address=self.address, imap=self.imap, imaps=self.imaps, tls_mode=tls_mode))
         self.run(path("usr/sbin/imap4d"), "--no-config", "--config-file", config)
+
+
+class Case(case.Case):
+    """A service, and other servers beside it; OPTIONS go to the service."""
+
+    OPTIONS = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stage = stage.Stage(**cls.OPTIONS)
+        cls.addClassCleanup(cls.stage.stop)
+        cls.leaf = certs.trusted().leaf("*.play.test")
+
+    def start(self, kind, **settings):
+        """The server and its name."""
+        address = net.fresh_address()
+        server = kind(address, (self.stage.imap, self.stage.imaps), self.leaf, **settings)
+        self.addCleanup(server.stop)
+        return server, self.stage.name(address)

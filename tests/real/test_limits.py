@@ -11,32 +11,16 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import case
-import certs
 import dovecot
 import net
 import otherimapd
 import service
-import stage
 
 PLACES = 4
 
 
-class FullTest(case.Case):
+class FullTest(otherimapd.Case):
     """A service and what fills a server."""
-
-    OPTIONS = {}
-
-    @classmethod
-    def setUpClass(cls):
-        cls.stage = stage.Stage(**cls.OPTIONS)
-        cls.addClassCleanup(cls.stage.stop)
-        cls.leaf = certs.trusted().leaf("*.play.test")
-
-    def start(self, kind, **settings):
-        address = net.fresh_address()
-        server = kind(address, (self.stage.imap, self.stage.imaps), self.leaf, **settings)
-        self.addCleanup(server.stop)
-        return server, self.stage.name(address)
 
     def start_dovecot(self, **login):
         address = net.fresh_address()

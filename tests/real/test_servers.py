@@ -6,30 +6,16 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import case
-import certs
 import dovecot
 import net
 import otherclients
 import otherimapd
-import stage
 
 # What a name without this in front of it means: the port with STARTTLS.
 TLS = "tls:"
 
 
-class ServersTest(case.Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.stage = stage.Stage()
-        cls.addClassCleanup(cls.stage.stop)
-        cls.leaf = certs.trusted().leaf("*.play.test")
-
-    def start(self, kind, **settings):
-        address = net.fresh_address()
-        server = kind(address, (self.stage.imap, self.stage.imaps), self.leaf, **settings)
-        self.addCleanup(server.stop)
-        return server, self.stage.name(address)
-
+class ServersTest(otherimapd.Case):
     def start_dovecot(self, settings=None, sites=None):
         """One instance; a name for each of the sites, which are settings of one address."""
         addresses = [net.fresh_address() for _ in sites or [{}]]

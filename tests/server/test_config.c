@@ -301,6 +301,20 @@ static void test_values(void **state)
     }
 }
 
+/* Wherever the host to check comes from, the options that go with it may come from the command line. */
+static void test_check_from_the_environment(void **state)
+{
+    (void)state;
+    static const char *const variables[] = {"IMAP_TEST_CHECK", "imap.example.com", NULL};
+    struct config c;
+    environment = variables;
+    assert_int_equal(load(&c, ARGS("--json", "--transcript")), CONFIG_RUN);
+    environment = NULL;
+    assert_string_equal(c.check, "imap.example.com");
+    assert_true(c.json && c.transcript);
+    config_deinit(&c);
+}
+
 static void test_misuse(void **state)
 {
     (void)state;
@@ -382,10 +396,10 @@ static void test_help_and_version(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),         cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_environment),      cmocka_unit_test(test_environment_errors),
-        cmocka_unit_test(test_values),           cmocka_unit_test(test_misuse),
-        cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_errors),
+        cmocka_unit_test(test_values),      cmocka_unit_test(test_check_from_the_environment),
+        cmocka_unit_test(test_misuse),      cmocka_unit_test(test_help_and_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
