@@ -144,4 +144,4 @@ class Upstream:
             self.left_at.append(time.monotonic())
             return False
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-        return True
+        return ("connection", "close") not in headers
