@@ -173,7 +173,8 @@ class ServiceTest(ProxyCase):
                 ident = ask(front.address, "GET", "/healthz", given).headers["x-request-id"]
                 self.assertRegex(ident, r"^[0-9a-f]{32}$", "the proxy's own")
                 self.logged(played, ident)
-                self.assertTrue(any(json.loads(line)["id"] == ident for line in front.access_log()))
+                service.wait_until(lambda: any(json.loads(line)["id"] == ident for line in front.access_log()), 5,
+                                   "the proxy logs " + ident)
 
     def test_connections_are_kept(self):
         with self.behind() as (played, front):
