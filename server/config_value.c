@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/host.h"
+#include "probe/net/target.h"
 #include "server/config.h"
 
 #define RATE_COUNT_MAX 1000000u
@@ -176,6 +177,17 @@ static bool check_cidr(const char *value, struct bounds b, void *field, char *wh
     return cidr_parse(&cidr, value);
 }
 
+static bool check_nat64(const char *value, struct bounds b, void *field, char *why)
+{
+    (void)b;
+    (void)field;
+    struct cidr cidr;
+    snprintf(why, VALUE_WHY_SIZE,
+             "is not a NAT64 prefix such as 2001:db8:64::/96: an IPv6 network of 32, 40, 48, 56, 64 or 96 "
+             "bits with bits 64 to 71 and all bits behind the prefix zero (RFC 6052 section 2.2)");
+    return cidr_parse(&cidr, value) && target_nat64_valid(&cidr);
+}
+
 static bool check_address(const char *value, struct bounds b, void *field, char *why)
 {
     (void)b;
@@ -247,6 +259,7 @@ static const struct row {
     [VALUE_LISTEN_LIST] = {check_listen, STORE_LIST},
     [VALUE_DNS_LIST] = {check_dns, STORE_LIST},
     [VALUE_CIDR_LIST] = {check_cidr, STORE_LIST},
+    [VALUE_NAT64_LIST] = {check_nat64, STORE_LIST},
     [VALUE_ORIGIN_LIST] = {check_origin, STORE_LIST},
 };
 

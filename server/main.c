@@ -60,11 +60,23 @@ static bool add_networks(struct target_policy *policy, const struct config_list 
     return true;
 }
 
+static bool add_nat64(struct target_policy *policy, const struct config_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct cidr prefix;
+        if (!cidr_parse(&prefix, list->items[i]) || !target_policy_add_nat64(policy, &prefix)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool build_policy(struct service *s, char *why)
 {
     s->policy = target_policy_create();
     if (!s->policy || !add_networks(s->policy, &s->config.allow_target, true) ||
-        !add_networks(s->policy, &s->config.deny_target, false) || !target_policy_add_own(s->policy)) {
+        !add_networks(s->policy, &s->config.deny_target, false) ||
+        !add_nat64(s->policy, &s->config.nat64_prefix) || !target_policy_refresh_own(s->policy)) {
         snprintf(why, WHY_SIZE, "the target policy cannot be set up");
         return false;
     }
