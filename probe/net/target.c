@@ -58,7 +58,7 @@ struct address_list {
 
 /* The one part that changes while tests run. */
 struct own {
-    pthread_rwlock_t lock;
+    pthread_mutex_t lock; /* held while a few addresses are compared */
     struct address_list addresses;
 };
 
@@ -120,7 +120,7 @@ struct target_policy *target_policy_create(void)
 {
     struct target_policy *policy = calloc(1, sizeof *policy);
     struct own *own = calloc(1, sizeof *own);
-    if (policy == NULL || own == NULL || pthread_rwlock_init(&own->lock, NULL) != 0) {
+    if (policy == NULL || own == NULL || pthread_mutex_init(&own->lock, NULL) != 0) {
         free(policy);
         free(own);
         return NULL;
@@ -136,7 +136,7 @@ void target_policy_free(struct target_policy **policy)
     }
     free((*policy)->rows);
     free((*policy)->nat64);
-    pthread_rwlock_destroy(&(*policy)->own->lock);
+    pthread_mutex_destroy(&(*policy)->own->lock);
     free((*policy)->own->addresses.ips);
     free((*policy)->own);
     free(*policy);
@@ -242,10 +242,10 @@ bool target_policy_refresh_own(struct target_policy *policy)
     freeifaddrs(interfaces);
     if (ok) {
         struct own *own = policy->own;
-        pthread_rwlock_wrlock(&own->lock);
+        pthread_mutex_lock(&own->lock);
         struct address_list old = own->addresses;
         own->addresses = fresh;
-        pthread_rwlock_unlock(&own->lock);
+        pthread_mutex_unlock(&own->lock);
         fresh = old;
     }
     free(fresh.ips);
@@ -258,11 +258,11 @@ bool target_policy_refresh_own(struct target_policy *policy)
 static bool is_own(struct own *own, const struct ip *ip)
 {
     bool found = false;
-    pthread_rwlock_rdlock(&own->lock);
+    pthread_mutex_lock(&own->lock);
     for (size_t i = 0; !found && i < own->addresses.count; i++) {
         found = ip_equal(&own->addresses.ips[i], ip);
     }
-    pthread_rwlock_unlock(&own->lock);
+    pthread_mutex_unlock(&own->lock);
     return found;
 }
 

@@ -192,7 +192,7 @@ static void test_a_later_look_replaces_the_earlier_one(void **state)
 struct asker {
     const struct target_policy *policy;
     atomic_bool *stop;
-    unsigned long wrong, asked;
+    atomic_ulong wrong, asked;
 };
 
 /* One of the two addresses is always there, a third one never. */
@@ -221,15 +221,15 @@ static void test_threads_may_ask_meanwhile(void **state)
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
     }
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 500 || atomic_load(&askers[0].asked) < 500 || atomic_load(&askers[1].asked) < 500;
+         i++) {
         set_interfaces(i % 2 == 0 ? two : one, i % 2 == 0 ? 4 : 1);
         assert_true(target_policy_refresh_own(policy));
     }
     atomic_store(&stop, true);
     for (size_t i = 0; i < 2; i++) {
         pthread_join(threads[i], NULL);
-        assert_int_equal(askers[i].wrong, 0);
-        assert_true(askers[i].asked > 0);
+        assert_int_equal(atomic_load(&askers[i].wrong), 0);
     }
     target_policy_free(&policy);
 }

@@ -11,6 +11,7 @@ import imapd
 import net
 import stage
 
+
 class DefaultPolicyTest(case.Case):
     """Without any --allow-target."""
 
