@@ -61,10 +61,14 @@ def program():
     return os.environ.get("IMAP_TESTD_VERDICTS") or os.path.join(service.ROOT, "build/dev/tests/target_verdicts")
 
 
+def command(options=()):
+    return service.wrapper() + [program(), *options]
+
+
 def ask(options, hosts):
     """The policy's verdicts on hosts, in order."""
     hosts = list(hosts)
-    done = subprocess.run([program(), *options], input="".join(host + "\n" for host in hosts).encode(),
+    done = subprocess.run(command(options), input="".join(host + "\n" for host in hosts).encode(),
                           stdout=subprocess.PIPE, check=True)
     answers = done.stdout.decode().splitlines()
     if len(answers) != len(hosts):

@@ -41,7 +41,7 @@ class Policy:
     """The policy as a program that goes on while addresses change."""
 
     def __init__(self):
-        self.process = subprocess.Popen([forms.program()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen(forms.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         bufsize=1)
 
     def ask(self, line):
