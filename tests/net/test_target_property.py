@@ -219,7 +219,8 @@ class RowsTest(Addresses):
 
     def row(self):
         ip = self.near(self.random.choice(self.BASES), self.random.choice((0, 0, 1)))
-        length = self.random.randrange(ip.max_prefixlen // 8, ip.max_prefixlen + 1)
+        length = self.random.choice((ip.max_prefixlen,
+                                     self.random.randrange(ip.max_prefixlen // 8, ip.max_prefixlen + 1)))
         return self.random.choice((True, False)), ipaddress.ip_network((ip, length), strict=False)
 
     def expected(self, rows, ip):
