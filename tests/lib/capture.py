@@ -3,14 +3,13 @@
     capture.py [--summary FILE] COMMAND...
 
 runs a command (the whole suite) and looks at what was tried meanwhile on the ports of IMAP and on those that the suite
-uses in their place: no test may lead anywhere but to loopback, nor to the part of loopback that none may reach. The
-last line says how many were seen; its exit status is the command's, or 1 where one went where it must not. Without the
-right to capture it says so and only runs the command.
+uses in their place: no test may lead out of loopback, nor to the part of it that none may reach. The last line says how
+many were seen; the exit status is the command's, or 1 where one went where it must not. Without the right to capture it
+says so and only runs the command.
 """
 import argparse
 import collections
 import ipaddress
-import os
 import re
 import signal
 import socket
@@ -93,9 +92,9 @@ class Capture:
     def syns(self):
         return [syn for syn in list(self._all) if syn.port != self._marker]
 
-    def destinations(self):
-        """How often each address was tried."""
-        return collections.Counter(syn.address for syn in self.syns)
+    def destinations(self, ports):
+        """How often each address was tried on these ports."""
+        return collections.Counter(syn.address for syn in self.syns if syn.port in ports)
 
     def _marks(self):
         return sum(syn.port == self._marker for syn in list(self._all))
@@ -123,7 +122,7 @@ class Capture:
             time.sleep(0.01)
 
     def abort(self):
-        """Ends it, whatever was seen."""
+        """Ends it, whatever was seen. Nothing where it has ended."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
         try:
@@ -146,18 +145,35 @@ def why_not():
         return str(reason)
 
 
-def is_blocked(address):
-    """Whether no test of the suite may lead there."""
+def is_blocked(address, port):
+    """Whether no test of the suite may lead there. To the real ports of IMAP, at public addresses, others may connect."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    return not any(ip in network for network in LOOPBACK) or ip in ipaddress.ip_network(net.NEVER)
+    if any(ip in network for network in LOOPBACK):
+        return ip in ipaddress.ip_network(net.NEVER)
+    return port not in IMAP_PORTS or not ip.is_global
 
 
-def summary(capture):
+def blocked(syns):
+    """Those that went where none may go, as text."""
+    return ["%s port %d" % (syn.address, syn.port) for syn in syns if is_blocked(syn.address, syn.port)]
+
+
+def summary(syns):
     """(one line, whether all is well)"""
-    blocked = [syn for syn in capture.syns if is_blocked(syn.address)]
-    line = "capture: %d SYNs, %d to blocked addresses" % (len(capture.syns), len(blocked))
-    examples = sorted({"%s port %d" % (syn.address, syn.port) for syn in blocked})[:10]
-    return (line + ": " + ", ".join(examples) if blocked else line), not blocked
+    wrong = blocked(syns)
+    line = "capture: %d SYNs, %d to blocked addresses" % (len(syns), len(wrong))
+    return (line + ": " + ", ".join(sorted(set(wrong))[:10]) if wrong else line), not wrong
+
+
+def run_command(command):
+    """Its exit status; where this program is told to end, the command is too."""
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def run(command):
@@ -166,19 +182,15 @@ def run(command):
     try:
         capture.start()
     except Unavailable as reason:
-        status = subprocess.run(command, check=False).returncode
-        return status, "capture: NOT MADE, nothing is known of where packets went: %s" % reason
-    status = None
+        return run_command(command), "capture: NOT MADE, nothing is known of where packets went: %s" % reason
     try:
-        status = subprocess.run(command, check=False).returncode
+        status = run_command(command)
         capture.stop()
     except (Lossy, TimeoutError) as reason:
-        capture.abort()
         return status or 1, "capture: INCOMPLETE: %s" % reason
-    except BaseException:
+    finally:
         capture.abort()
-        raise
-    line, well = summary(capture)
+    line, well = summary(capture.syns)
     return status or (0 if well else 1), line
 
 
@@ -187,8 +199,9 @@ def main():
     parser.add_argument("--summary", help="file that the last line also goes to")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
-    # As the interrupt key does, so that tcpdump is ended too.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    if not arguments.command:
+        parser.error("name a command")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     status, line = run(arguments.command)
     print(line, flush=True)
     if arguments.summary:

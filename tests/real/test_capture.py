@@ -2,7 +2,6 @@
 addresses under the service's eyes, answers mix permitted and blocked addresses, and every blocked form is asked for.
 
 The service may reach one address of loopback. Servers on blocked ones count who comes."""
-import ipaddress
 import os
 import sys
 
@@ -13,7 +12,6 @@ import case
 import dnsd
 import forms
 import imapd
-import net
 import stage
 
 PERMITTED = "127.0.0.2"
@@ -65,7 +63,8 @@ class CaptureTest(case.Case):
         """Each of so many tests went to both ports of the permitted address; nothing else was tried at all."""
         ended, self.capture = self.capture, None
         ended.stop()
-        self.assertEqual(dict(ended.destinations()), {PERMITTED: 2 * tests} if tests else {})
+        self.assertEqual(dict(ended.destinations(self.ports)), {PERMITTED: 2 * tests})
+        self.assertEqual(capture.blocked(ended.syns), [])
         self.assertEqual([len(server.connections) for server in self.reached], [tests, tests])
         self.assertEqual({trap.address: trap.accepted for trap in self.traps}, dict.fromkeys(TRAPS, 0))
 
@@ -138,24 +137,21 @@ class CaptureTest(case.Case):
             with capture.Capture((other.imap, other.imaps)) as seen:
                 for address in (TRAPS[0], "127.77.7.7", "::1", "::ffff:127.77.7.8"):
                     self.report(other.service, address)
-        self.assertEqual(dict(seen.destinations()), dict.fromkeys((TRAPS[0], "127.77.7.7", "::1", "127.77.7.8"), 2))
-        self.assertEqual(capture.summary(seen), ("capture: 8 SYNs, 0 to blocked addresses", True))
+        self.assertEqual(dict(seen.destinations((other.imap, other.imaps))), dict.fromkeys((TRAPS[0], "127.77.7.7", "::1", "127.77.7.8"), 2))
+        self.assertEqual(capture.summary(seen.syns), ("capture: 8 SYNs, 0 to blocked addresses", True))
 
     def test_summary_of_what_must_not_be(self):
-        class Seen:
-            syns = [capture.Syn("lo", "127.0.0.1", "127.1.2.3", 143), capture.Syn("lo", "127.0.0.1", TRAPS[3], 993),
-                    capture.Syn("eth0", "192.0.2.7", "10.0.0.1", 20000)]
-
-        line, well = capture.summary(Seen)
-        self.assertFalse(well)
-        self.assertEqual(line, "capture: 3 SYNs, 2 to blocked addresses: 10.0.0.1 port 20000, %s port 993" % TRAPS[3])
+        syns = [capture.Syn("lo", "127.0.0.1", "127.1.2.3", 143), capture.Syn("lo", "127.0.0.1", TRAPS[3], 993),
+                capture.Syn("eth0", "192.0.2.7", "10.0.0.1", 20000)]
+        self.assertEqual(capture.summary(syns), ("capture: 3 SYNs, 2 to blocked addresses: 10.0.0.1 port 20000, "
+                                                 "%s port 993" % TRAPS[3], False))
 
     def test_which_addresses_are_blocked_for_all_tests(self):
-        for address, blocked in (("127.0.0.1", False), ("127.200.1.1", False), ("::1", False), ("127.255.0.1", True),
-                                 ("10.0.0.1", True), ("8.8.8.8", True), ("fe80::1%eth0", True), ("fd00::2", True),
-                                 ("::ffff:127.0.0.1", True), ("128.0.0.1", True)):
-            self.assertEqual(capture.is_blocked(address), blocked, address)
-        self.assertTrue(ipaddress.ip_address(TRAPS[2]) in ipaddress.ip_network(net.NEVER))
+        for address, port, blocked in (
+                ("127.0.0.1", 143, False), ("127.200.1.1", 20000, False), ("::1", 993, False), ("127.255.0.1", 143, True),
+                ("10.0.0.1", 993, True), ("8.8.8.8", 20000, True), ("8.8.8.8", 993, False), ("fe80::1%eth0", 143, True),
+                ("fd00::2", 20000, True), ("169.254.169.254", 143, True), ("128.0.0.1", 20000, True)):
+            self.assertEqual(capture.is_blocked(address, port), blocked, address)
 
 
 if __name__ == "__main__":
