@@ -47,7 +47,8 @@ class Capture:
         self._all, self._complaints, self._process, self._threads = [], [], None, []
 
     def start(self):
-        command = ["tcpdump", "-i", "any", "-nn", "-t", "-l", "--immediate-mode", "-s", "96", "-B", "32768", self._filter]
+        command = ["tcpdump", "-i", "any", "-nn", "-t", "-l", "--immediate-mode", "-s", "96", "-B", "32768",
+                   self._filter]
         try:
             # In a session of its own: the interrupt key ends the tests first.
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -146,7 +147,7 @@ def why_not():
 
 
 def is_blocked(address, port):
-    """Whether no test of the suite may lead there. To the real ports of IMAP, at public addresses, others may connect."""
+    """Whether no test of the suite may lead there. Others may use the real ports of IMAP, at public addresses."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if any(ip in network for network in LOOPBACK):
         return ip in ipaddress.ip_network(net.NEVER)

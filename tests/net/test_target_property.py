@@ -65,7 +65,7 @@ def bits_of(ip):
 
 
 def inside(ip, prefixes=()):
-    """(IPv4 address inside, the prefix before it); (None, prefix) where there can be none; (None, None): not embedded."""
+    """(IPv4 address inside, the prefix before it); (None, prefix): there can be none; (None, None): not embedded."""
     if ip.version == 4 or int(ip) <= 1:
         return None, None
     holding = [prefix for prefix in (MAPPED, COMPATIBLE, NAT64, *prefixes) if ip in prefix]
@@ -250,12 +250,12 @@ class RowsTest(Addresses):
 
     def test_rows(self):
         decided = 0
-        for _ in range(150):
+        for _ in range(60):
             rows = [self.row() for _ in range(self.random.randrange(1, 9))]
             options = [word for prefix in self.PREFIXES for word in ("--nat64-prefix", str(prefix))]
             for allow, network in rows:
                 options += ["--allow-target" if allow else "--deny-target", str(network)]
-            addresses = [self.near(base, spread) for base in self.BASES for spread in range(4) for _ in range(12)]
+            addresses = [self.near(base, spread) for base in self.BASES for spread in range(4) for _ in range(30)]
             for ip, verdict in zip(addresses, forms.ask(options, map(str, addresses))):
                 wanted = self.expected(rows, ip)
                 if wanted is None:

@@ -137,7 +137,8 @@ class CaptureTest(case.Case):
             with capture.Capture((other.imap, other.imaps)) as seen:
                 for address in (TRAPS[0], "127.77.7.7", "::1", "::ffff:127.77.7.8"):
                     self.report(other.service, address)
-        self.assertEqual(dict(seen.destinations((other.imap, other.imaps))), dict.fromkeys((TRAPS[0], "127.77.7.7", "::1", "127.77.7.8"), 2))
+        self.assertEqual(dict(seen.destinations((other.imap, other.imaps))),
+                         dict.fromkeys((TRAPS[0], "127.77.7.7", "::1", "127.77.7.8"), 2))
         self.assertEqual(capture.summary(seen.syns), ("capture: 8 SYNs, 0 to blocked addresses", True))
 
     def test_summary_of_what_must_not_be(self):
@@ -148,8 +149,8 @@ class CaptureTest(case.Case):
 
     def test_which_addresses_are_blocked_for_all_tests(self):
         for address, port, blocked in (
-                ("127.0.0.1", 143, False), ("127.200.1.1", 20000, False), ("::1", 993, False), ("127.255.0.1", 143, True),
-                ("10.0.0.1", 993, True), ("8.8.8.8", 20000, True), ("8.8.8.8", 993, False), ("fe80::1%eth0", 143, True),
+                ("127.0.0.1", 143, False), ("127.200.1.1", 20000, False), ("::1", 993, False),
+                ("127.255.0.1", 143, True), ("10.0.0.1", 993, True), ("8.8.8.8", 20000, True), ("8.8.8.8", 993, False), ("fe80::1%eth0", 143, True),
                 ("fd00::2", 20000, True), ("169.254.169.254", 143, True), ("128.0.0.1", 20000, True)):
             self.assertEqual(capture.is_blocked(address, port), blocked, address)
 
