@@ -150,7 +150,8 @@ class CaptureTest(case.Case):
     def test_which_addresses_are_blocked_for_all_tests(self):
         for address, port, blocked in (
                 ("127.0.0.1", 143, False), ("127.200.1.1", 20000, False), ("::1", 993, False),
-                ("127.255.0.1", 143, True), ("10.0.0.1", 993, True), ("8.8.8.8", 20000, True), ("8.8.8.8", 993, False), ("fe80::1%eth0", 143, True),
+                ("127.255.0.1", 143, True), ("10.0.0.1", 993, True), ("8.8.8.8", 20000, True),
+                ("8.8.8.8", 993, False), ("fe80::1%eth0", 143, True),
                 ("fd00::2", 20000, True), ("169.254.169.254", 143, True), ("128.0.0.1", 20000, True)):
             self.assertEqual(capture.is_blocked(address, port), blocked, address)
 
