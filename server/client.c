@@ -32,10 +32,40 @@ static struct ip unmapped(const struct ip *ip)
     return v4;
 }
 
+static int order(const struct ip *a, const struct ip *b)
+{
+    return a->family != b->family ? a->family - b->family
+                                  : memcmp(a->bytes, b->bytes, a->family == 4 ? 4 : 16);
+}
+
+/* Of networks with the same first address the wider one goes first. */
+static int order_networks(const void *a, const void *b)
+{
+    const struct cidr *left = a, *right = b;
+    int ips = order(&left->ip, &right->ip);
+    return ips != 0 ? ips : (int)left->bits - (int)right->bits;
+}
+
+/* Leaves the networks in order and apart from each other: one that begins inside another is part of it. */
+static void tidy(struct client_proxies *proxies)
+{
+    size_t kept = 0;
+    qsort(proxies->networks, proxies->count, sizeof(struct cidr), order_networks);
+    for (size_t i = 0; i < proxies->count; i++) {
+        if (kept == 0 || !cidr_contains(&proxies->networks[kept - 1], &proxies->networks[i].ip)) {
+            proxies->networks[kept++] = proxies->networks[i];
+        }
+    }
+    proxies->count = kept;
+}
+
 struct client_proxies *client_proxies_create(const struct config_list *networks)
 {
     struct client_proxies *proxies = calloc(1, sizeof *proxies + networks->count * sizeof(struct cidr));
-    for (size_t i = 0; proxies && i < networks->count; i++) {
+    if (!proxies) {
+        return NULL;
+    }
+    for (size_t i = 0; i < networks->count; i++) {
         struct cidr *network = &proxies->networks[proxies->count];
         if (cidr_parse(network, networks->items[i])) {
             if (is_mapped(&network->ip) && network->bits >= 96) {
@@ -45,6 +75,7 @@ struct client_proxies *client_proxies_create(const struct config_list *networks)
             proxies->count++;
         }
     }
+    tidy(proxies);
     return proxies;
 }
 
@@ -54,14 +85,17 @@ void client_proxies_free(struct client_proxies **proxies)
     *proxies = NULL;
 }
 
+static int compare(const void *key, const void *item)
+{
+    const struct ip *ip = key;
+    const struct cidr *network = item;
+    return cidr_contains(network, ip) ? 0 : order(ip, &network->ip);
+}
+
+/* Asked for each element that a caller sends, so O(log networks). */
 static bool is_proxy(const struct client_proxies *proxies, const struct ip *ip)
 {
-    for (size_t i = 0; i < proxies->count; i++) {
-        if (cidr_contains(&proxies->networks[i], ip)) {
-            return true;
-        }
-    }
-    return false;
+    return bsearch(ip, proxies->networks, proxies->count, sizeof(struct cidr), compare) != NULL;
 }
 
 void client_init(struct client *client, const struct client_proxies *proxies, const struct ip *peer)

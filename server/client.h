@@ -45,7 +45,7 @@ struct client {
 void client_init(struct client *client, const struct client_proxies *proxies, const struct ip *peer);
 
 /* Takes every header of the request in the order of the lines, of which those of one name are one list (RFC
- * 9110 section 5.2). Keeps nothing of the value. O(length × networks). */
+ * 9110 section 5.2). Keeps nothing of the value. O(length × log networks). */
 void client_header(struct client *client, struct text name, struct text value);
 
 /* Of family 0 only where the peer is. */
