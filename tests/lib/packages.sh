@@ -2,7 +2,7 @@
 # packages.sh: what has to be installed on Debian 12, and how to get it. Sourced by server/run and tests/run.
 
 packages_to_build=(build-essential cmake pkg-config libmicrohttpd-dev libgnutls28-dev libjansson-dev libc-ares-dev
-    libuv1-dev libidn2-dev ca-certificates)
+    libuv1-dev libidn2-dev libsodium-dev ca-certificates)
 packages_to_test=(libcmocka-dev dovecot-imapd gnutls-bin openssl python3 python3-yaml python3-jsonschema curl jq
     valgrind)
 # Libraries of the servers that unpack_servers.sh fetches.
