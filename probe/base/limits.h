@@ -47,6 +47,11 @@
 #define LIMIT_REQUEST_HEADER_BYTES 8192u
 #define LIMIT_REQUEST_BODY_BYTES (64u * 1024)
 
+/* What an operator may put in the file of API keys; every request is compared with all of them. */
+#define LIMIT_API_KEYS 1000
+#define LIMIT_API_KEY_BYTES 512
+#define LIMIT_API_KEY_FILE_BYTES (1024u * 1024)
+
 /* Who is remembered for the rate limits, at 16 bytes each. A million clients over their limit at once find room in
  * the first, though no one of them has more than 16 places to be in: 24 MiB, and 2 MiB for the targets. */
 #define LIMIT_CLIENT_ENTRIES (1536u * 1024)

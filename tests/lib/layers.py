@@ -23,7 +23,7 @@ LIBRARIES = {
     r"jansson": ("api/",),
     r"idn2": ("api/",),
     r"microhttpd": ("server/http.c", "server/http_answer."),
-    r"sodium": ("server/limiter.c",),
+    r"sodium": ("server/keys.c", "server/limiter.c"),
     r"uv\.h": ("probe/net/", "probe/attempt.", "probe/probe.", "server/worker."),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
