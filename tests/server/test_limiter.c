@@ -1,6 +1,5 @@
 #include "server/limiter.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -9,29 +8,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "probe/base/limits.h"
-
 #define SECOND UINT64_C(1000000000)
 #define YEAR (UINT64_C(365) * 86400 * SECOND)
-#define CROWD 1000000u
-
-/* Another allocator, or valgrind, has memory of its own that cannot be told from the table's. */
-static bool instrumented(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#else
-    const char *preload = getenv("LD_PRELOAD");
-    return preload && strstr(preload, "vgpreload");
-#endif
-}
 
 static struct limiter *create(unsigned count, unsigned seconds, size_t entries)
 {
@@ -123,9 +104,6 @@ static void test_bounds_of_rates(void **state)
     assert_int_equal(admitted(slow, 1, 100 * YEAR, 2000000), 1000000);
     assert_int_equal(take(slow, 1, 100 * YEAR), 86400000);
     limiter_free(&slow);
-    if (!instrumented()) { /* which would complain of the size */
-        assert_null(limiter_create((struct rate){1, 1}, SIZE_MAX / 64));
-    }
 }
 
 /* Keys are bytes: what differs in length alone is not the same. */
@@ -255,91 +233,22 @@ static void test_full_table_forgets_nobody_over_the_limit(void **state)
     limiter_free(&l);
 }
 
-static size_t resident_bytes(void)
+/* Which keys meet in one set is another matter in each process: in one that is too small for all keys, others
+ * are not recorded. */
+static void test_nobody_can_tell_who_meets(void **state)
 {
-    unsigned long size = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%lu %lu", &size, &resident), 2);
-    fclose(file);
-    return resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-/* The first 64 bits of an address of 2001:db8::/32. */
-static uint64_t network(uint32_t i)
-{
-    return htobe64(UINT64_C(0x20010db8) << 32 | i);
-}
-
-/* The first take of many networks, all admitted; it costs the last ones no more than the first ones. */
-static void pour(struct limiter *l, uint32_t count, uint64_t step)
-{
-    const uint32_t part = 100000;
-    double start = cpu_ns(), first = 0, last = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (i == part) {
-            first = (cpu_ns() - start) / part;
-        } else if (i == count - part) {
-            start = cpu_ns();
-        }
-        if (take(l, network(i), i * step) != 0) {
-            fail_msg("network %u was refused", i);
-        }
-    }
-    last = (cpu_ns() - start) / part;
-    print_message("%u takes: %.0f ns each for the first %u, %.0f ns for the last\n", count, first, part,
-                  last);
-    assert_true(last < 5 * first);
-}
-
-static void test_a_million_over_their_limit(void **state)
-{
-    const uint64_t end = 51 * SECOND;
+    struct limiter *one = create(1, 60, 64), *other = create(1, 60, 64);
+    unsigned both = 0, either = 0;
     (void)state;
-    size_t before = resident_bytes();
-    struct limiter *clients = create(1, 60, LIMIT_CLIENT_ENTRIES);
-    struct limiter *targets = create(10, 60, LIMIT_TARGET_ENTRIES);
-    assert_true(instrumented() || resident_bytes() - before < 1024u * 1024);
-    pour(clients, CROWD, 50000); /* 50 s in all */
-    for (uint32_t i = 0; i < 3 * LIMIT_TARGET_ENTRIES; i++) {
-        assert_int_equal(take(targets, network(i), end), 0);
+    for (uint64_t key = 0; key < 1000; key++) {
+        bool in_one = admitted(one, key, 0, 2) == 1, in_other = admitted(other, key, 0, 2) == 1;
+        both += in_one && in_other;
+        either += in_one || in_other;
     }
-    unsigned refused = 0;
-    for (uint32_t i = 0; i < CROWD; i++) {
-        refused += take(clients, network(i), end) == 60 * SECOND + i * UINT64_C(50000) - end;
-    }
-    size_t grown = resident_bytes() - before;
-    print_message("%u of %u second takes refused; memory grew by %.1f MiB\n", refused, CROWD,
-                  (double)grown / 1048576);
-    assert_int_equal(refused, CROWD);
-    if (instrumented()) {
-        print_message("memory is not judged: a sanitizer or valgrind adds its own\n");
-    } else {
-        assert_true(grown < 32u * 1024 * 1024);
-    }
-    limiter_free(&targets);
-    limiter_free(&clients);
-}
-
-/* Twice as many as there is room for, none of them greedy but the one that came first. */
-static void test_two_million_within_their_limit(void **state)
-{
-    const uint64_t greedy = 42;
-    struct limiter *l = create(60, 60, LIMIT_CLIENT_ENTRIES);
-    (void)state;
-    assert_int_equal(admitted(l, greedy, 0, 100), 60);
-    pour(l, 2 * CROWD, 400); /* 0.8 s in all */
-    assert_int_equal(take(l, greedy, SECOND - 1), 1);
-    assert_int_equal(take(l, greedy, SECOND), 0);
-    assert_int_equal(take(l, greedy, SECOND), SECOND);
-    limiter_free(&l);
+    assert_in_range(either, 65, 128);
+    assert_int_not_equal(both, either);
+    limiter_free(&one);
+    limiter_free(&other);
 }
 
 enum { THREADS = 4, EACH = 2000 };
@@ -392,8 +301,7 @@ int main(void)
         cmocka_unit_test(test_against_buckets),
         cmocka_unit_test(test_gives_up_the_fullest),
         cmocka_unit_test(test_full_table_forgets_nobody_over_the_limit),
-        cmocka_unit_test(test_a_million_over_their_limit),
-        cmocka_unit_test(test_two_million_within_their_limit),
+        cmocka_unit_test(test_nobody_can_tell_who_meets),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
