@@ -15,6 +15,7 @@
 #include "api/route.h"
 #include "server/admission.h"
 #include "server/http_answer.h"
+#include "server/http_head.h"
 #include "server/http_rules.h"
 #include "server/job.h"
 #include "server/keys.h"
@@ -40,8 +41,9 @@ struct http {
 struct request {
     struct http *http;
     struct http_answer answer;
-    char *uri;      /* raw: path, "?" and query as sent; NULL: no memory was left for it */
-    size_t uri_len; /* of the whole request line */
+    struct http_head head;
+    char *uri;  /* the target as sent; NULL: no memory was left for it */
+    char *path; /* in it, with "?" and query */
     const char *method;
     bool seen; /* the headers have been looked at */
     size_t body_bytes;
@@ -135,15 +137,12 @@ static enum MHD_Result dispatch(struct request *r)
     const struct keys *keys = r->http->env.keys;
     struct problem problem;
     enum route route = ROUTE_HEALTHZ;
-    char *query = r->uri ? strchr(r->uri, '?') : NULL;
+    char *query = strchr(r->path, '?');
 
-    if (!r->uri) {
-        return http_answer_overloaded(&r->answer);
-    }
     if (query) {
         *query++ = '\0';
     }
-    if (!route_find(r->method, r->uri, &route, &problem)) {
+    if (!route_find(r->method, r->path, &route, &problem)) {
         return http_answer_refuse(&r->answer, &problem);
     }
     bool open = route == ROUTE_HEALTHZ || route == ROUTE_READYZ || route == ROUTE_OPENAPI;
@@ -178,16 +177,18 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
                                  const char *value, size_t value_len)
 {
     (void)kind;
-    http_rules_header(cls, (struct text){key, key_len}, (struct text){value, value_len});
+    http_head_header(cls, (struct text){key, key_len}, (struct text){value, value_len});
     return MHD_YES;
 }
 
 /* What the library lets through but nobody should answer. False: *problem says why. */
-static bool headers_fit(const struct request *r, struct problem *problem)
+static bool head_fits(struct request *r, const char *target, const char *version, struct problem *problem)
 {
-    struct http_headers headers = {.bytes = 0};
-    (void)MHD_get_connection_values_n(r->answer.connection, MHD_HEADER_KIND, on_header, &headers);
-    return http_rules_check(&headers, r->uri_len, problem);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->answer.connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    http_head_line(&r->head, r->method, target, version);
+    (void)MHD_get_connection_values_n(r->answer.connection, MHD_HEADER_KIND, on_header, &r->head);
+    return http_head_check(&r->head, info ? info->header_size : 0, problem);
 }
 
 static struct request *request_create(struct http *http, struct MHD_Connection *connection)
@@ -209,7 +210,6 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 {
     struct request *r = *context;
     struct problem problem;
-    (void)url;
     (void)upload;
     if (!r) {
         r = *context = request_create(cls, connection); /* no memory was left when the target came */
@@ -221,9 +221,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         r->seen = true;
         r->answer.connection = connection;
         r->method = method;
-        r->uri_len += strlen(method) + strlen(version) + 4;
         http_rules_id(r->answer.id, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Request-Id"));
-        return headers_fit(r, &problem) ? MHD_YES : http_answer_refuse(&r->answer, &problem);
+        if (!r->uri) {
+            return http_answer_overloaded(&r->answer);
+        }
+        return head_fits(r, url, version, &problem) ? MHD_YES : http_answer_refuse(&r->answer, &problem);
     }
     if (*upload_size > 0) {
         /* No resource takes a body; it is read and forgotten, so that the caller gets its answer. */
@@ -242,11 +244,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 {
     struct request *r = request_create(cls, connection);
-    const char *authority = strncasecmp(uri, "http://", 7) == 0 ? strchr(uri + 7, '/') : NULL;
     if (r) {
-        r->uri_len = strlen(uri);
-        r->uri = strdup(authority ? authority
-                                  : uri); /* RFC 9112 section 3.2.2: the absolute form names the same */
+        r->uri = strdup(uri);
+        r->path = r->uri ? http_head_target(&r->head, r->uri) : NULL;
     }
     return r;
 }
@@ -268,7 +268,7 @@ static void log_request(const struct request *r, enum MHD_RequestTerminationCode
         log_text("id", r->answer.id),
         log_text("client", client),
         log_text("method", r->method ? r->method : ""),
-        log_text("path", r->uri ? r->uri : ""),
+        log_text("path", r->path ? r->path : ""),
         log_int("status", (int64_t)r->answer.status),
         log_text("host", r->job ? r->job->query.probe.host : NULL),
         log_text("verdict", r->job && r->answer.status == MHD_HTTP_OK ? verdict_name(r->job->verdict) : NULL),
@@ -333,7 +333,7 @@ struct http *http_create(const struct http_env *env, const int *sockets, size_t 
             on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
             sockets[http->count], MHD_OPTION_URI_LOG_CALLBACK, on_uri, http, MHD_OPTION_NOTIFY_COMPLETED,
             on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_STRICT_FOR_CLIENT,
-            1, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+            0, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
         if (!http->daemons[http->count]) {
             snprintf(why, why_size, "the HTTP server cannot be started");

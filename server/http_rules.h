@@ -4,24 +4,10 @@
 #define SERVER_HTTP_RULES_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "api/problem.h"
-#include "probe/base/text.h"
 #include "server/admission.h"
 #include "server/job.h"
-
-/* What the headers of one request amount to. Starts zeroed. */
-struct http_headers {
-    size_t bytes;
-    unsigned hosts, lengths;
-    bool chunked, body_too_large;
-};
-
-void http_rules_header(struct http_headers *headers, struct text name, struct text value);
-
-/* False: the request is not to be answered but by *problem. `line` is the length of the request line. */
-bool http_rules_check(const struct http_headers *headers, size_t line, struct problem *problem);
 
 #define HTTP_ID_SIZE 65
 
