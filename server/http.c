@@ -240,13 +240,19 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     return dispatch(r);
 }
 
-/* Called with the raw request target, before anything is taken apart. */
+/* Called with the raw request target, before anything is taken apart. The library is kept from taking the
+ * query apart: nobody asks it for arguments, and where there are more than it has memory for, it never
+ * answers. */
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 {
     struct request *r = request_create(cls, connection);
+    char *query = strchr(uri, '?');
     if (r) {
         r->uri = strdup(uri);
         r->path = r->uri ? http_head_target(&r->head, r->uri) : NULL;
+    }
+    if (query && query[1] != '\0') {
+        query[1] = '\0';
     }
     return r;
 }
