@@ -40,6 +40,7 @@ struct http {
 /* One HTTP request; lives until the library has done with it. */
 struct request {
     struct http *http;
+    struct request **current; /* of its connection */
     struct http_answer answer;
     struct http_head head;
     char *uri;  /* the target as sent; NULL: no memory was left for it */
@@ -193,15 +194,47 @@ static bool head_fits(struct request *r, const char *target, const char *version
 
 static struct request *request_create(struct http *http, struct MHD_Connection *connection)
 {
-    struct request *r = calloc(1, sizeof *r);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct request **current = info ? info->socket_context : NULL;
+    struct request *r = current ? calloc(1, sizeof *r) : NULL;
     if (r) {
         r->http = http;
+        r->current = current;
         r->answer.connection = connection;
         r->answer.admission = http->env.admission;
         clock_gettime(CLOCK_MONOTONIC, &r->started);
         atomic_fetch_add(&http->active, 1);
+        *current = r;
     }
     return r;
+}
+
+static void request_free(struct request *r)
+{
+    *r->current = NULL;
+    job_free(&r->job);
+    free(r->uri);
+    atomic_fetch_sub(&r->http->active, 1);
+    free(r);
+}
+
+/* A connection knows its request, since the library closes one without a word about the request where it
+ * finds that to be wrong in two ways. */
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct request **current = *context;
+    (void)cls;
+    (void)connection;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = calloc(1, sizeof *current);
+        return;
+    }
+    if (current && *current) {
+        request_free(*current);
+    }
+    free(current);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -298,10 +331,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     if (r->seen) {
         log_request(r, how);
     }
-    job_free(&r->job);
-    free(r->uri);
-    atomic_fetch_sub(&r->http->active, 1);
-    free(r);
+    request_free(r);
 }
 
 /* Percent-decoding is ours: the library would cut at %00. */
@@ -338,8 +368,9 @@ struct http *http_create(const struct http_env *env, const int *sockets, size_t 
             MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
             on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET,
             sockets[http->count], MHD_OPTION_URI_LOG_CALLBACK, on_uri, http, MHD_OPTION_NOTIFY_COMPLETED,
-            on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_STRICT_FOR_CLIENT,
-            0, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
+            on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL,
+            MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 0,
+            MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S,
             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
         if (!http->daemons[http->count]) {
             snprintf(why, why_size, "the HTTP server cannot be started");
