@@ -29,6 +29,8 @@ FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "request
 SENT = {"raw", "method", "version", "target", "query", "host", "headers", "more", "body", "end"}
 EXPECTED = {"status", "code", "library", "silent", "report", "open"}
 THREADS = 8
+MUTATED = 300  # requests of each thread
+PATIENCE_S = 0.2
 
 # An end that comes together with what stands before it is not seen by the HTTP library until the connection has been
 # idle for too long.
@@ -194,7 +196,7 @@ class RequestsTest(case.Case):
             except (AssertionError, OSError, ValueError, KeyError) as error:
                 self.failures.append("%s: %s: %s" % (request.name, type(error).__name__, str(error)[:600]))
 
-    def check_all(self, count, started):
+    def check_all(self, count, started, never="smuggled"):
         print("%d requests in %.1f s: %s; %d failures"
               % (count, time.monotonic() - started,
                  ", ".join("%d of %s" % (n, status) for status, n in sorted(self.statuses.items(), key=str)),
@@ -202,34 +204,79 @@ class RequestsTest(case.Case):
         self.assertEqual(self.service.get("/healthz").status, 200, "the service did not survive")
         self.service.stop()
         self.assertFalse(self.failures, "seed %d:\n%s" % (self.seed, "\n".join(self.failures[:40])))
-        self.check_log()
+        self.check_log(never)
 
-    def check_log(self):
+    def check_log(self, never):
         logged = set()
         for line in self.service.lines:
             self.assertIsNone(re.search(r"[\x00-\x1f\x7f]", line), line)
             event = json.loads(line)
             self.assertIsInstance(event, dict)
             logged.add(event.get("id"))
-            self.assertNotIn("smuggled", event.get("path") or "", "a body was taken for a request")
+            if never:
+                self.assertNotIn(never, event.get("path") or "", "a body was taken for a request")
             self.assertNotEqual(event["event"], "answers_left_unwritten")
         self.assertLessEqual(self.ids, logged, "answers without a line in the log")
 
     def test_in_any_order(self):
-        rounds = int(os.environ.get("REQUESTS_ROUNDS", 3))
+        rounds = int(os.environ.get("REQUESTS_ROUNDS", 2))
         started = time.monotonic()
         for number in range(rounds):
             self.send_all(self.seed + number)
         self.check_all(rounds * len(self.requests), started)
 
-    def test_from_many_callers_at_once(self):
-        started = time.monotonic()
-        threads = [threading.Thread(target=self.send_all, args=(self.seed + number,)) for number in range(THREADS)]
+    def in_threads(self, work):
+        threads = [threading.Thread(target=work, args=(self.seed + number,)) for number in range(THREADS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def test_from_many_callers_at_once(self):
+        started = time.monotonic()
+        self.in_threads(self.send_all)
         self.check_all(THREADS * len(self.requests), started)
+
+    # Requests that nobody wrote
+
+    def mutate(self, chance):
+        """Bytes of one request, changed here and there, at times with another one spliced in."""
+        small = [request.data for request in self.requests if 0 < len(request.data) < 2000]
+        data = bytearray(chance.choice(small))
+        for _ in range(chance.randint(1, 6)):
+            at = chance.randrange(len(data) + 1)
+            what = chance.randrange(4)
+            if what == 0:
+                data[at:at] = chance.choice([b"\0", b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"%", b"\xff", b"?", b"&"])
+            elif what == 1:
+                del data[at:at + chance.randint(1, 8)]
+            elif what == 2:
+                data[at:at] = data[at:at + chance.randint(1, 40)]
+            else:
+                other = chance.choice(small)
+                data[at:] = other[chance.randrange(len(other)):]
+            data = data or bytearray(b"x")
+        return bytes(data)
+
+    def send_mutated(self, seed):
+        """Whatever comes back, it is HTTP, and soon; what waits for more is left alone."""
+        chance = random.Random(seed)
+        for _ in range(MUTATED):
+            data = self.mutate(chance)
+            with self.service.connect(PATIENCE_S) as sock:
+                try:
+                    sock.sendall(data)
+                    start = sock.recv(9)
+                except OSError:
+                    start = b""
+            self.statuses[start[:8].decode("latin-1") or "none"] += 1
+            if start and start != b"HTTP/1.1 ":
+                self.failures.append("%r: %r" % (data, start))
+
+    def test_mutated(self):
+        started = time.monotonic()
+        self.in_threads(self.send_mutated)
+        self.check_all(THREADS * MUTATED, started, never=None)
 
 
 if __name__ == "__main__":
