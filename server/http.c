@@ -40,7 +40,7 @@ struct http {
 /* One HTTP request; lives until the library has done with it. */
 struct request {
     struct http *http;
-    struct request **current; /* of its connection */
+    struct request **current; /* of its connection; NULL: no memory was left for it */
     struct http_answer answer;
     struct http_head head;
     char *uri;  /* the target as sent; NULL: no memory was left for it */
@@ -197,7 +197,7 @@ static struct request *request_create(struct http *http, struct MHD_Connection *
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct request **current = info ? info->socket_context : NULL;
-    struct request *r = current ? calloc(1, sizeof *r) : NULL;
+    struct request *r = calloc(1, sizeof *r);
     if (r) {
         r->http = http;
         r->current = current;
@@ -205,14 +205,18 @@ static struct request *request_create(struct http *http, struct MHD_Connection *
         r->answer.admission = http->env.admission;
         clock_gettime(CLOCK_MONOTONIC, &r->started);
         atomic_fetch_add(&http->active, 1);
-        *current = r;
+        if (current) {
+            *current = r;
+        }
     }
     return r;
 }
 
 static void request_free(struct request *r)
 {
-    *r->current = NULL;
+    if (r->current) {
+        *r->current = NULL;
+    }
     job_free(&r->job);
     free(r->uri);
     atomic_fetch_sub(&r->http->active, 1);
