@@ -157,6 +157,7 @@ static void test_bad_heads(void **state)
         {BEHIND_HOST("X: \x01\r\n"), "control"},
         {BEHIND_HOST("X: a\rb\r\n"), "control"},
         {BEHIND_HOST("X: a\x1AY: b\r\n"), "NUL"},
+        {BEHIND_HOST("X: a\x1A b\r\nY: c\r\n"), "NUL"},
         {BEHIND_HOST("Content-Length: -5\r\n"), "decimal"},
         {BEHIND_HOST("Content-Length: 5, 5\r\n"), "decimal"},
         {BEHIND_HOST("Content-Length:\r\n"), "decimal"},
