@@ -22,7 +22,7 @@ struct http {
     size_t count;
     struct MHD_Daemon **daemons;
     int *sockets;         /* -1 until quiesced: given back by the library */
-    atomic_size_t active; /* requests between their first line and the end of their answer */
+    atomic_size_t active; /* requests between the end of their head and the end of their answer */
 };
 
 /* A connection knows its request, since the library closes one without a word about the request where it
@@ -44,9 +44,6 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
 {
     struct connection *c = connection_of(connection);
     struct request *r = request_create(&http->env, connection, c ? c->caller : NULL, target);
-    if (r) {
-        atomic_fetch_add(&http->active, 1);
-    }
     if (c) {
         c->request = r;
     }
@@ -56,8 +53,11 @@ static struct request *begin(struct http *http, struct MHD_Connection *connectio
 static void end(struct http *http, struct request *r, bool sent)
 {
     if (r) {
+        bool counted = request_has_headers(r);
         request_end(&r, sent);
-        atomic_fetch_sub(&http->active, 1);
+        if (counted) {
+            atomic_fetch_sub(&http->active, 1);
+        }
     }
 }
 
@@ -87,6 +87,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return MHD_NO;
     }
     if (!request_has_headers(r)) {
+        struct http *http = cls;
+        atomic_fetch_add(&http->active, 1);
         return request_headers(r, method, url, version);
     }
     if (*upload_size > 0) {

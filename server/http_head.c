@@ -147,7 +147,7 @@ char *http_head_target(struct http_head *h, char *raw)
  * NUL octet for the end of a line, and appends folded lines to the name of the header. */
 static void expect(struct http_head *h, bool there)
 {
-    if (!there) {
+    if (!there && !h->copied) {
         fault(h, "The head of the request holds NUL octets, folded lines, or lines that do not end in CRLF. "
                  "Send none of these (RFC 9112 section 2.2).");
     }

@@ -1,6 +1,6 @@
 /* http_head.h: whether the head of a request (its line and its headers) is one to be answered: the grammar of
- * RFC 9110 and RFC 9112, read strictly, and our bounds. Pure; knows nothing of the HTTP library but that it
- * takes the head apart where it lies in memory, which is how bytes that it passed over come to light. */
+ * RFC 9110 and RFC 9112, read strictly, and our bounds. Pure; knows nothing of the HTTP library but that it may
+ * take the head apart where it lies in memory, which is how bytes that it passed over come to light. */
 #ifndef SERVER_HTTP_HEAD_H
 #define SERVER_HTTP_HEAD_H
 
@@ -18,6 +18,7 @@ struct http_head {
     size_t target_len;
     size_t line_len; /* with its line end */
     unsigned hosts, lengths, encodings;
+    bool copied;        /* set first: the parts do not lie where they were received */
     bool asterisk;      /* the target is "*" */
     bool host_optional; /* HTTP/1.0 */
     bool body_too_large;

@@ -21,6 +21,9 @@
 /* Of a body whose length was not announced; a caller that sends more is not listening. */
 #define MOST_BODY_READ (16u * LIMIT_REQUEST_BODY_BYTES)
 
+/* From this version on the library refuses by itself what it passed over before. */
+#define HEADS_ARE_COPIED (MHD_VERSION >= 0x01000000)
+
 #define NS_PER_S 1000000000u
 
 /* Lives until the library has done with it. */
@@ -113,6 +116,7 @@ enum MHD_Result request_headers(struct request *r, const char *method, const cha
     if (!r->uri) {
         return http_answer_overloaded(&r->answer);
     }
+    r->head.copied = HEADS_ARE_COPIED;
     http_head_line(&r->head, method, target, version);
     (void)MHD_get_connection_values_n(r->answer.connection, MHD_HEADER_KIND, on_header, r);
     return http_head_check(&r->head, size ? size->header_size : 0, &problem)
@@ -330,6 +334,19 @@ enum MHD_Result request_complete(struct request *r)
                                                                                 : dispatch(r, query);
 }
 
+/* The library answers some requests by itself, most of them before their headers are seen. */
+static void take_library_status(struct request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->answer.connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    if (r->answer.status == 0 && !r->forsaken && info) {
+        r->answer.status = info->http_status;
+    }
+    if (r->answer.id[0] == '\0') {
+        http_rules_id(r->answer.id, NULL);
+    }
+}
+
 static void log_request(const struct request *r, bool sent)
 {
     char client[IP_TEXT_SIZE] = "", peer[IP_TEXT_SIZE] = "";
@@ -362,9 +379,8 @@ void request_end(struct request **request, bool sent)
     struct request *r = *request;
     *request = NULL;
     caller_asking(r->env->callers, r->caller);
-    if (r->seen) {
-        log_request(r, sent);
-    }
+    take_library_status(r);
+    log_request(r, sent);
     free(r->uri);
     free(r);
 }
