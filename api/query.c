@@ -330,3 +330,15 @@ bool query_parse(const char *raw, size_t len, const struct query_limits *limits,
     }
     return ok;
 }
+
+const char *query_key(const struct query *query, char buf[QUERY_KEY_SIZE])
+{
+    const struct probe_request *q = &query->probe;
+    char address[IP_TEXT_SIZE] = "";
+    if (q->address.family != 0) {
+        ip_format(&q->address, address);
+    }
+    snprintf(buf, QUERY_KEY_SIZE, "%s %s %d%d%d %u", q->host, address, q->imap, q->imaps, q->transcript,
+             q->timeout_ms);
+    return buf;
+}

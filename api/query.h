@@ -28,4 +28,11 @@ struct query {
 bool query_parse(const char *raw, size_t len, const struct query_limits *limits, struct query *query,
                  struct problem *problem);
 
+/* Room for a key: host, address, ports, time. */
+#define QUERY_KEY_SIZE (LIMIT_HOST_BYTES + IP_TEXT_SIZE + 32)
+
+/* A text that two queries share exactly when one test answers both; `fresh` says nothing of the test. Returns
+ * buf. */
+const char *query_key(const struct query *query, char buf[QUERY_KEY_SIZE]);
+
 #endif

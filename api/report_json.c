@@ -286,6 +286,18 @@ char *report_json(const struct report *r)
     return text;
 }
 
+void report_json_mark_cached(char *body)
+{
+    /* Inside a string the quotation marks would stand behind backslashes; white space is free (RFC 8259
+     * section 2). */
+    static const char no[] = "\"cached\":false", yes[] = "\"cached\":true ";
+    _Static_assert(sizeof no == sizeof yes, "the length stays");
+    char *at = strstr(body, no);
+    if (at != NULL) {
+        memcpy(at, yes, sizeof yes - 1);
+    }
+}
+
 char *capabilities_json(void)
 {
     struct json_out o;

@@ -12,4 +12,7 @@ char *report_json(const struct report *r);
 /* The body of GET /v1/capabilities, in the same way. */
 char *capabilities_json(void);
 
+/* Says in a body of report_json() that the test was not made for the caller it goes to. Length stays. */
+void report_json_mark_cached(char *body);
+
 #endif

@@ -69,3 +69,8 @@ const char *route_path(enum route route)
 {
     return rows[route].path;
 }
+
+const char *route_allow(enum route route)
+{
+    return rows[route].allow;
+}

@@ -12,6 +12,9 @@ enum route { ROUTE_IMAP_TEST, ROUTE_CAPABILITIES, ROUTE_HEALTHZ, ROUTE_READYZ, R
  * method_not_allowed (with `allow`), and *route is left alone. */
 bool route_find(const char *method, const char *path, enum route *route, struct problem *problem);
 
+/* The methods of a route as in the header Allow. */
+const char *route_allow(enum route route);
+
 /* The path of a route, for logs and counters. */
 const char *route_path(enum route route);
 

@@ -26,15 +26,15 @@ static void open_current(struct attempt *a)
     a->proven = false;
     a->opened = uv_hrtime();
     conn_init(&a->conn, a->plan->env->loop, on_event, a);
-    conn_open(&a->conn, &current(a)->ip, a->port->number);
+    conn_open(&a->conn, &a->plan->env->guard, &current(a)->ip, a->port->number);
     conn_wait(&a->conn, a->plan->env->settings.connect_timeout_ms);
 }
 
-/* False: no address is left. */
+/* False: no address is left, or none may be tried now. */
 static bool open_next(struct attempt *a)
 {
     attempt_record_blocked(a);
-    if (a->next == a->plan->candidate_count) {
+    if (a->next == a->plan->candidate_count || !a->plan->admit(a->plan->owner, a->next)) {
         return false;
     }
     a->next++;
@@ -365,12 +365,11 @@ static void on_closed(struct attempt *a)
         open_current(a);
     } else if (!open_next(a)) {
         struct port_report *port = a->port;
-        for (size_t i = port->try_count; i > 0; i--) {
-            if (port->tries[i - 1].error.code != ERROR_ADDRESS_BLOCKED) {
-                port_fail(port, port->tries[i - 1].error);
-                break;
-            }
+        size_t last = port->try_count;
+        while (last > 1 && port->tries[last - 1].error.code == ERROR_ADDRESS_BLOCKED) {
+            last--;
         }
+        port_fail(port, port->tries[last > 0 ? last - 1 : 0].error);
         port->timings.total = attempt_ms_since(a->started);
         done(a);
     }

@@ -12,6 +12,7 @@ struct probe_env;
 struct candidate {
     struct ip ip;
     bool permitted; /* by the target policy */
+    bool admitted;  /* by the limit on its tests, for all ports of this test */
 };
 
 /* What both attempts of a probe share; outlives them. */
@@ -24,6 +25,10 @@ struct attempt_plan {
     struct candidate candidates[LIMIT_ADDRESSES];
     size_t candidate_count; /* at least one is permitted */
     struct arena *arena;
+
+    /* Asked before each connect to candidates[index]. False: the whole test ends without a report. */
+    bool (*admit)(void *owner, size_t index);
+    void *owner;
 };
 
 enum attempt_state {

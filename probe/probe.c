@@ -27,7 +27,8 @@ struct probe {
     uint64_t started;       /* ns */
     unsigned long failures; /* of allocations in this thread, when it started */
     bool all_blocked, cancelled;
-    void (*on_done)(void *owner, enum probe_outcome outcome);
+    unsigned retry_after_s; /* the limit on tests of an address ended it; 0: it did not */
+    void (*on_done)(void *owner, const struct probe_end *end);
     void *owner;
 };
 
@@ -40,7 +41,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     struct probe *p = handle->data;
     struct report *r = p->report;
-    enum probe_outcome outcome = PROBE_REPORTED;
+    struct probe_end end = {PROBE_REPORTED, p->retry_after_s};
     /* Libraries tell their want of memory in many ways, and some do not tell it at all. */
     bool ours = r->arena.failed || memory_failures() != p->failures;
 
@@ -48,16 +49,18 @@ static void on_timer_closed(uv_handle_t *handle)
         ours |= p->attempts[i].ours;
     }
     if (p->cancelled) {
-        outcome = PROBE_CANCELLED;
+        end.outcome = PROBE_CANCELLED;
     } else if (ours) {
-        outcome = PROBE_OVERLOADED;
+        end.outcome = PROBE_OVERLOADED;
     } else if (p->all_blocked) {
-        outcome = PROBE_BLOCKED;
+        end.outcome = PROBE_BLOCKED;
+    } else if (p->retry_after_s > 0) {
+        end.outcome = PROBE_LIMITED;
     } else if (!judge(r)) {
-        outcome = PROBE_OVERLOADED;
+        end.outcome = PROBE_OVERLOADED;
     }
     tls_env_release(&p->plan.tls);
-    p->on_done(p->owner, outcome);
+    p->on_done(p->owner, &end);
     free(p);
 }
 
@@ -74,12 +77,32 @@ static void finish(struct probe *p)
     uv_close((uv_handle_t *)&p->timer, on_timer_closed);
 }
 
+static void abort_attempts(struct probe *p)
+{
+    for (size_t i = 0; i < p->report->port_count; i++) {
+        attempt_abort(&p->attempts[i], ERROR_DEADLINE_EXCEEDED);
+    }
+}
+
 static void on_attempt_done(void *owner)
 {
     struct probe *p = owner;
     if (--p->running == 0) {
         finish(p);
+    } else if (p->retry_after_s > 0) {
+        abort_attempts(p);
     }
+}
+
+static bool on_admit(void *owner, size_t index)
+{
+    struct probe *p = owner;
+    struct candidate *c = &p->plan.candidates[index];
+    if (!c->admitted && p->retry_after_s == 0) {
+        p->retry_after_s = p->env->permit(p->env->permit_context, &c->ip);
+        c->admitted = p->retry_after_s == 0;
+    }
+    return c->admitted;
 }
 
 static void fail_all(struct probe *p, struct failure failure)
@@ -99,9 +122,7 @@ static void on_deadline(uv_timer_t *timer)
         finish(p);
         return;
     }
-    for (size_t i = 0; i < p->report->port_count; i++) {
-        attempt_abort(&p->attempts[i], ERROR_DEADLINE_EXCEEDED);
-    }
+    abort_attempts(p);
 }
 
 /* The answer lists IPv6 first; without an IPv6 route IPv4 goes first. Each family keeps the answer's order.
@@ -148,6 +169,15 @@ static size_t fit_candidates(struct attempt_plan *plan, const struct ip *ips, si
     return n;
 }
 
+static size_t first_permitted(const struct attempt_plan *plan)
+{
+    size_t i = 0;
+    while (!plan->candidates[i].permitted) {
+        i++;
+    }
+    return i;
+}
+
 /* Asks the policy about each address and starts the attempts on both ports at the same time. */
 static void connect_to(struct probe *p, const struct ip *ips, size_t count)
 {
@@ -158,7 +188,7 @@ static void connect_to(struct probe *p, const struct ip *ips, size_t count)
     p->plan.candidate_count = fit_candidates(&p->plan, ips, count);
     for (size_t i = 0; i < p->plan.candidate_count; i++) {
         struct candidate *c = &p->plan.candidates[i];
-        c->permitted = env->permit(env->permit_context, &c->ip);
+        c->permitted = env->guard.allowed(env->guard.context, &c->ip);
         permitted += c->permitted;
     }
     r->dns.truncated |= count > p->plan.candidate_count;
@@ -172,6 +202,10 @@ static void connect_to(struct probe *p, const struct ip *ips, size_t count)
         if (p->plan.candidates[i].permitted) {
             r->dns.addresses[r->dns.address_count++] = p->plan.candidates[i].ip;
         }
+    }
+    if (!on_admit(p, first_permitted(&p->plan))) {
+        finish(p);
+        return;
     }
     set_state(p, PROBE_RUNNING);
     p->running = r->port_count;
@@ -246,7 +280,7 @@ static void add_port(struct report *r, uint16_t number, bool tls_port, bool tran
 
 struct probe *probe_start(const struct probe_env *env, const struct probe_request *request,
                           struct report *report, int64_t now,
-                          void (*on_done)(void *owner, enum probe_outcome outcome), void *owner)
+                          void (*on_done)(void *owner, const struct probe_end *end), void *owner)
 {
     struct probe *p = calloc(1, sizeof *p);
     if (!p) {
@@ -262,6 +296,8 @@ struct probe *probe_start(const struct probe_env *env, const struct probe_reques
     p->plan =
         (struct attempt_plan){.env = env, .host = request->host, .host_ip = request->host_ip, .now = now};
     p->plan.arena = &report->arena;
+    p->plan.admit = on_admit;
+    p->plan.owner = p;
     p->plan.tls = tls_env_hold(env->tls);
 
     report->host = request->host;
@@ -287,8 +323,6 @@ void probe_cancel(struct probe *p)
     if (p->state == PROBE_RESOLVING) {
         finish(p);
     } else if (p->state == PROBE_RUNNING) {
-        for (size_t i = 0; i < p->report->port_count; i++) {
-            attempt_abort(&p->attempts[i], ERROR_DEADLINE_EXCEEDED);
-        }
+        abort_attempts(p);
     }
 }

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "probe/net/dns.h"
+#include "probe/net/target.h"
 #include "probe/net/tls.h"
 #include "probe/report/report.h"
 #include "probe/request.h"
@@ -23,16 +24,28 @@ struct probe_env {
     struct tls_env *tls; /* may be exchanged between two probe_start(): each probe holds its own */
     struct probe_settings settings;
 
-    /* Asked once for each address before anything connects to it. */
-    bool (*permit)(const void *context, const struct ip *ip);
-    const void *permit_context;
+    /* Whether anything may connect to an address: asked for every address of a host, and once more by the
+     * connection for the very socket address that goes to connect(). */
+    struct target_guard guard;
+
+    /* Asked once for each address of a test, just before the first connect to it. 0: go on; else the seconds
+     * after which it may be asked again, and the test ends. */
+    unsigned (*permit)(void *context, const struct ip *ip);
+    void *permit_context;
 };
 
 enum probe_outcome {
     PROBE_REPORTED,   /* the report is complete and judged */
     PROBE_BLOCKED,    /* every address of the host is forbidden; nothing was connected to */
+    PROBE_LIMITED,    /* an address has been tested too often of late */
     PROBE_OVERLOADED, /* this machine ran out of memory, descriptors or ports: nothing is known of the host */
     PROBE_CANCELLED
+};
+
+/* How a test ended. */
+struct probe_end {
+    enum probe_outcome outcome;
+    unsigned retry_after_s; /* PROBE_LIMITED */
 };
 
 struct probe;
@@ -41,7 +54,7 @@ struct probe;
  * on_done comes once, never from inside this call; the handle is void then. NULL: out of memory. */
 struct probe *probe_start(const struct probe_env *env, const struct probe_request *request,
                           struct report *report, int64_t now,
-                          void (*on_done)(void *owner, enum probe_outcome outcome), void *owner);
+                          void (*on_done)(void *owner, const struct probe_end *end), void *owner);
 
 /* Gives up: on_done follows with PROBE_CANCELLED. */
 void probe_cancel(struct probe *probe);

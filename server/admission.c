@@ -1,48 +1,306 @@
 #include "server/admission.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-void admission_init(struct admission *a, size_t max)
+#include "api/report_json.h"
+#include "probe/base/limits.h"
+
+#define NS_PER_S 1000000000u
+
+/* A test under way and those who wait for it. */
+struct flight {
+    const char *key;
+    bool joinable; /* stands in the tree under its key */
+    unsigned generation;
+    struct admission *admission;
+    struct job *job;
+    struct waiter *waiters; /* in no order */
+    struct waiter *starter; /* NULL: gone */
+    char text[QUERY_KEY_SIZE];
+};
+
+struct admission {
+    struct admission_env env;
+    pthread_mutex_t lock; /* guards what follows, and the waiters that wait */
+    pthread_cond_t idle;
+    size_t in_flight;
+    bool stopping;
+    void *flights; /* a tree by key */
+    struct cache *cache;
+    unsigned generation; /* of what tests rest on; those of an older one answer only who waits already */
+};
+
+static int compare(const void *a, const void *b)
 {
+    return strcmp(((const struct flight *)a)->key, ((const struct flight *)b)->key);
+}
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+struct admission *admission_create(const struct admission_env *env)
+{
+    struct admission *a = calloc(1, sizeof *a);
+    struct cache *cache = cache_create(env->cache_seconds, LIMIT_CACHE_ENTRIES, LIMIT_CACHE_BYTES);
     pthread_condattr_t attr;
+    if (!a || !cache) {
+        free(a);
+        cache_free(&cache);
+        return NULL;
+    }
+    a->env = *env;
+    a->cache = cache;
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&a->idle, &attr);
     pthread_condattr_destroy(&attr);
-    a->in_flight = 0;
-    a->max = max;
-    a->stopping = false;
+    return a;
 }
 
-void admission_deinit(struct admission *a)
+void admission_free(struct admission **admission)
 {
-    pthread_cond_destroy(&a->idle);
-    pthread_mutex_destroy(&a->lock);
+    struct admission *a = *admission;
+    *admission = NULL;
+    if (a) {
+        cache_free(&a->cache);
+        pthread_cond_destroy(&a->idle);
+        pthread_mutex_destroy(&a->lock);
+        free(a);
+    }
 }
 
-enum admission_result admission_enter(struct admission *a)
+static void join(struct flight *f, struct waiter *w)
 {
-    enum admission_result r = ADMISSION_OK;
+    w->on_wait(w);
+    w->flight = f;
+    w->next = f->waiters;
+    w->link = &f->waiters;
+    if (w->next) {
+        w->next->link = &w->next;
+    }
+    f->waiters = w;
+}
+
+static void unlink_waiter(struct waiter *w)
+{
+    *w->link = w->next;
+    if (w->next) {
+        w->next->link = w->link;
+    }
+    w->flight = NULL;
+}
+
+/* Nobody joins it any more. */
+static void close_flight(struct flight *f)
+{
+    if (f->joinable) {
+        (void)tdelete(f, &f->admission->flights, compare);
+        f->joinable = false;
+    }
+}
+
+static void flight_free(struct flight *f)
+{
+    job_free(&f->job);
+    free(f);
+}
+
+static void on_job_done(struct job *job);
+
+static struct flight *flight_create(struct admission *a, const struct query *query)
+{
+    struct flight *f = calloc(1, sizeof *f);
+    if (f) {
+        f->admission = a;
+        f->generation = a->generation;
+        f->key = query_key(query, f->text);
+        f->job = job_create(query, on_job_done, f);
+        if (!f->job) {
+            free(f);
+            f = NULL;
+        }
+    }
+    return f;
+}
+
+/* Those who ask later join this one; a `fresh` test takes the place of an earlier one. */
+static void open_flight(struct flight *f)
+{
+    struct admission *a = f->admission;
+    struct flight **other = tfind(f, &a->flights, compare);
+    if (other) {
+        close_flight(*other);
+    }
+    f->joinable = tsearch(f, &a->flights, compare) != NULL;
+}
+
+/* Under the lock. */
+static enum admission_result start(struct admission *a, const struct query *query, struct waiter *w)
+{
+    struct flight *f = flight_create(a, query);
+    if (!f) {
+        return ADMISSION_NO_MEMORY;
+    }
+    if (a->env.cache_seconds > 0) {
+        open_flight(f);
+    }
+    f->starter = w;
+    a->in_flight++;
+    join(f, w);
+    pool_submit(a->env.pool, f->job);
+    return ADMISSION_WAITING;
+}
+
+/* Under the lock: what is there already, or under way. */
+static bool find(struct admission *a, const struct query *query, uint64_t now, struct waiter *w,
+                 struct answer *answer)
+{
+    char text[QUERY_KEY_SIZE];
+    const struct flight like = {.key = query_key(query, text)};
+    uint64_t age = 0;
+
+    if (cache_get(a->cache, like.key, now, &answer->report, &age)) {
+        answer->result = JOB_REPORTED;
+        answer->cached = true;
+        answer->age_s = (unsigned)(age / NS_PER_S);
+        answer->max_age_s = a->env.cache_seconds;
+        return true;
+    }
+    struct flight **found = tfind(&like, &a->flights, compare);
+    if (!found || (*found)->generation != a->generation) {
+        return false;
+    }
+    join(*found, w);
+    return true;
+}
+
+enum admission_result admission_ask(struct admission *a, const struct query *query, const void *client,
+                                    size_t len, uint64_t now, struct waiter *w, struct answer *answer)
+{
+    enum admission_result r;
+    uint64_t wait;
+
+    *answer = (struct answer){.result = JOB_OVERLOADED};
     pthread_mutex_lock(&a->lock);
     if (a->stopping) {
         r = ADMISSION_STOPPING;
-    } else if (a->in_flight >= a->max) {
+    } else if (a->env.cache_seconds > 0 && !query->fresh && find(a, query, now, w, answer)) {
+        r = w->flight ? ADMISSION_WAITING : ADMISSION_ANSWERED;
+    } else if (a->in_flight >= a->env.max_in_flight) {
         r = ADMISSION_FULL;
+    } else if ((wait = limiter_take(a->env.clients, client, len, now)) > 0) {
+        answer->retry_after_s = (unsigned)((wait + NS_PER_S - 1) / NS_PER_S);
+        r = ADMISSION_LIMITED;
     } else {
-        a->in_flight++;
+        r = start(a, query, w);
     }
     pthread_mutex_unlock(&a->lock);
     return r;
 }
 
-void admission_leave(struct admission *a)
+bool admission_forsake(struct admission *a, struct waiter *w)
+{
+    pthread_mutex_lock(&a->lock);
+    struct flight *f = w->flight;
+    if (f) {
+        unlink_waiter(w);
+        f->starter = f->starter == w ? NULL : f->starter;
+        if (!f->waiters) {
+            close_flight(f);
+            worker_drop(f->job);
+        }
+    }
+    pthread_mutex_unlock(&a->lock);
+    return f != NULL;
+}
+
+/* The same report for those who did not start the test. NULL: no memory. */
+static struct shared *mark_cached(char *body)
+{
+    report_json_mark_cached(body);
+    return shared_create(body, strlen(body));
+}
+
+/* Takes those who wait off the flight, and keeps the result where it may be kept. */
+static struct waiter *land(struct flight *f, struct cached *copy, struct answer *answer)
+{
+    struct admission *a = f->admission;
+    const struct job *job = f->job;
+
+    pthread_mutex_lock(&a->lock);
+    struct waiter *waiters = f->waiters;
+    for (struct waiter *w = waiters; w; w = w->next) {
+        w->flight = NULL;
+    }
+    bool kept = job->result == JOB_REPORTED && f->joinable && f->generation == a->generation &&
+                !job->deadline_exceeded && job->verdict != VERDICT_INCONCLUSIVE;
+    answer->max_age_s = kept ? a->env.cache_seconds : 0;
+    if (kept && copy->body) {
+        cache_put(a->cache, f->key, copy, clock_ns());
+    }
+    close_flight(f);
+    pthread_mutex_unlock(&a->lock);
+    return waiters;
+}
+
+static void leave(struct admission *a)
 {
     pthread_mutex_lock(&a->lock);
     if (--a->in_flight == 0) {
         pthread_cond_broadcast(&a->idle);
     }
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* From a worker's thread. */
+static void on_job_done(struct job *job)
+{
+    struct flight *f = job->owner;
+    struct admission *a = f->admission;
+    struct answer own = {.result = job->result, .retry_after_s = job->retry_after_s};
+    struct cached copy = {.verdict = job->verdict, .dns_ms = job->dns_ms, .test_ms = job->test_ms};
+
+    own.report = copy;
+    if (job->result == JOB_REPORTED) {
+        own.report.body = shared_create(job->body, strlen(job->body));
+        copy.body = a->env.cache_seconds > 0 ? mark_cached(job->body) : NULL;
+    }
+    struct waiter *w = land(f, &copy, &own);
+    const struct waiter *starter = f->starter;
+    while (w) {
+        struct waiter *next = w->next; /* the waiter may be gone once it has its answer */
+        struct answer answer = own;
+        answer.cached = w != starter;
+        answer.report.body = answer.cached ? copy.body : own.report.body;
+        if (answer.report.body) {
+            (void)shared_hold(answer.report.body);
+        } else if (answer.result == JOB_REPORTED) {
+            answer.result = JOB_OVERLOADED;
+        }
+        w->on_answer(w, &answer);
+        w = next;
+    }
+    shared_release(own.report.body);
+    shared_release(copy.body);
+    flight_free(f);
+    leave(a);
+}
+
+void admission_forget(struct admission *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->generation++;
+    cache_clear(a->cache);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -64,7 +322,7 @@ bool admission_stopping(struct admission *a)
 bool admission_full(struct admission *a)
 {
     pthread_mutex_lock(&a->lock);
-    bool full = a->in_flight >= a->max;
+    bool full = a->in_flight >= a->env.max_in_flight;
     pthread_mutex_unlock(&a->lock);
     return full;
 }

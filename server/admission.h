@@ -1,33 +1,84 @@
-/* admission.h: how many tests may be under way, and when the last one has ended. Any thread. */
+/* admission.h: who gets a test: limits, single flight, the short-lived cache, and the bound on tests under
+ * way.
+ *
+ * A request asks once. It is answered at once, or waits with all others that ask the same until the one test
+ * is done. Any thread. */
 #ifndef SERVER_ADMISSION_H
 #define SERVER_ADMISSION_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-struct admission {
-    pthread_mutex_t lock;
-    pthread_cond_t idle;
-    size_t in_flight, max;
-    bool stopping;
+#include "server/cache.h"
+#include "server/job.h"
+#include "server/limiter.h"
+#include "server/pool.h"
+
+struct admission;
+struct flight;
+
+struct admission_env {
+    struct pool *pool;
+    struct limiter *clients; /* tests of a client */
+    size_t max_in_flight;
+    unsigned cache_seconds; /* 0: neither cache nor single flight */
 };
 
-enum admission_result { ADMISSION_OK, ADMISSION_FULL, ADMISSION_STOPPING };
+/* How a test ended, for one of those who asked for it. */
+struct answer {
+    enum job_result result;
+    struct cached report;   /* JOB_REPORTED; the body is held for the taker */
+    unsigned retry_after_s; /* JOB_LIMITED */
+    bool cached;            /* the test was not started by this very request */
+    unsigned age_s;         /* since the test was done */
+    unsigned max_age_s;     /* how long the result may answer again in all; 0: not at all */
+};
 
-void admission_init(struct admission *a, size_t max);
-void admission_deinit(struct admission *a);
+/* One who waits; lives in the request. Calls come while and after the admission's own calls, never within. */
+struct waiter {
+    struct waiter *next, **link;
+    struct flight *flight; /* NULL: does not wait, or no more */
+    /* Before it waits, from within admission_ask(): no answer can come earlier. */
+    void (*on_wait)(struct waiter *waiter);
+    /* Once, from a worker's thread, unless admission_forsake() came first; the waiter is its owner's again.
+     */
+    void (*on_answer)(struct waiter *waiter, const struct answer *answer);
+};
 
-/* ADMISSION_OK must be given back by admission_leave(). */
-enum admission_result admission_enter(struct admission *a);
-void admission_leave(struct admission *a);
+enum admission_result {
+    ADMISSION_ANSWERED, /* *answer holds the result */
+    ADMISSION_WAITING,  /* on_answer follows */
+    ADMISSION_LIMITED,  /* the client has asked for too many; answer->retry_after_s */
+    ADMISSION_FULL,
+    ADMISSION_STOPPING,
+    ADMISSION_NO_MEMORY
+};
+
+/* NULL: out of memory. The environment's parts must outlive it. */
+struct admission *admission_create(const struct admission_env *env);
+
+/* Only when nothing is in flight. */
+void admission_free(struct admission **admission);
+
+/* `client`, `len`: whose limit counts. `now`: ns of CLOCK_MONOTONIC. */
+enum admission_result admission_ask(struct admission *admission, const struct query *query,
+                                    const void *client, size_t len, uint64_t now, struct waiter *waiter,
+                                    struct answer *answer);
+
+/* The caller is gone. True: it waited, and will get no answer; a test that nobody else waits for is cut
+ * short. False: its answer is on the way. */
+bool admission_forsake(struct admission *admission, struct waiter *waiter);
+
+/* Results so far answer no more. */
+void admission_forget(struct admission *admission);
 
 /* From now on nothing enters. */
-void admission_stop(struct admission *a);
-bool admission_stopping(struct admission *a);
-bool admission_full(struct admission *a);
+void admission_stop(struct admission *admission);
+bool admission_stopping(struct admission *admission);
+bool admission_full(struct admission *admission);
 
 /* Waits until nothing is in flight; false when `ms` were over first. */
-bool admission_wait_idle(struct admission *a, unsigned ms);
+bool admission_wait_idle(struct admission *admission, unsigned ms);
 
 #endif

@@ -57,6 +57,7 @@ static enum check_status finish(const struct job *job)
                 "excluded by --deny-target; --allow-target CIDR permits a network that you may test\n",
                 job->query.probe.host);
         return CHECK_UNKNOWN;
+    case JOB_LIMITED:
     case JOB_OVERLOADED:
     case JOB_CANCELLED:
         break;

@@ -34,10 +34,11 @@ struct config {
     struct config_list listen;     /* config_endpoint() with port, never empty */
     struct config_list dns_server; /* config_endpoint(); empty: the system's */
     struct config_list allow_target, deny_target, trusted_proxy; /* cidr_parse() */
+    struct config_list nat64_prefix;                             /* and target_nat64_valid() */
     struct config_list cors_origin;                              /* "*" or scheme://host[:port] */
     unsigned workers, max_in_flight;
     unsigned dns_timeout_ms, connect_timeout_ms, io_timeout_ms, deadline_ms, grace_ms;
-    unsigned cache_seconds;
+    unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
     char *trust_file, *api_key_file; /* were readable at start; NULL: none */
     char *admin_listen;              /* config_endpoint() with port; NULL: none */

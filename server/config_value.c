@@ -7,10 +7,16 @@
 #include <unistd.h>
 
 #include "api/host.h"
+#include "probe/base/limits.h"
+#include "probe/net/target.h"
 #include "server/config.h"
 
 #define RATE_COUNT_MAX 1000000u
 #define RATE_SECONDS_MAX 86400u
+
+/* Brackets included, and with scheme and port. */
+#define ORIGIN_HOST_SIZE (LIMIT_HOST_BYTES + 3u)
+#define ORIGIN_SIZE 320
 
 struct bounds {
     unsigned min, max;
@@ -176,6 +182,17 @@ static bool check_cidr(const char *value, struct bounds b, void *field, char *wh
     return cidr_parse(&cidr, value);
 }
 
+static bool check_nat64(const char *value, struct bounds b, void *field, char *why)
+{
+    (void)b;
+    (void)field;
+    struct cidr cidr;
+    snprintf(why, VALUE_WHY_SIZE,
+             "is not a NAT64 prefix such as 2001:db8:64::/96: an IPv6 network of 32, 40, 48, 56, 64 or 96 "
+             "bits with bits 64 to 71 and all bits behind the prefix zero (RFC 6052 section 2.2)");
+    return cidr_parse(&cidr, value) && target_nat64_valid(&cidr);
+}
+
 static bool check_address(const char *value, struct bounds b, void *field, char *why)
 {
     (void)b;
@@ -194,39 +211,78 @@ static bool check_host(const char *value, struct bounds b, void *field, char *wh
     return result == HOST_OK;
 }
 
-/* As browsers write it in the header Origin (RFC 6454 section 6.2): it is compared byte for byte. */
-static bool is_origin(const char *s)
+/* What ends in a number is an IPv4 address to browsers (URL standard, "ends in a number checker"). */
+static bool ends_in_number(const char *host, size_t len)
 {
-    static const char lower[] = "abcdefghijklmnopqrstuvwxyz";
-    size_t scheme = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
-    if (scheme == 0 || strchr(lower, s[0]) == NULL || strncmp(s + scheme, "://", 3) != 0) {
-        return false;
+    size_t label = len;
+    while (label > 0 && host[label - 1] >= '0' && host[label - 1] <= '9') {
+        label--;
     }
-    const char *host = s + scheme + 3;
-    size_t len;
-    if (host[0] == '[') {
-        struct ip ip;
-        len = strcspn(host, "]") + 1;
-        if (len > strlen(host) || !host_parse_ip(host, len, &ip)) {
-            return false;
-        }
-    } else {
-        len = strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-._");
-    }
-    unsigned port;
-    const char *rest = host + len;
-    return len > 0 && (rest[0] == '\0' || (rest[0] == ':' && parse_number(rest + 1, strlen(rest + 1),
-                                                                          (struct bounds){1, 65535}, &port)));
+    return label < len && (label == 0 || host[label - 1] == '.');
 }
 
+/* Writes the host that s starts with to out[ORIGIN_HOST_SIZE], as browsers do; returns its length in s, 0 for
+ * none. */
+static size_t normalise_host(const char *s, char *out)
+{
+    struct ip ip;
+    if (s[0] == '[') {
+        char address[IP_TEXT_SIZE];
+        size_t len = strcspn(s, "]") + 1;
+        if (len > strlen(s) || !host_parse_ip(s, len, &ip)) {
+            return 0;
+        }
+        snprintf(out, ORIGIN_HOST_SIZE, "[%s]", ip_format(&ip, address));
+        return strchr(out, '.') == NULL ? len : 0; /* browsers write an IPv4 part in hexadecimal */
+    }
+    size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-._");
+    snprintf(out, ORIGIN_HOST_SIZE, "%.*s", (int)len, s);
+    bool fits = len <= LIMIT_HOST_BYTES && (!ends_in_number(s, len) || host_parse_ip(s, len, &ip));
+    return fits ? len : 0;
+}
+
+/* Takes scheme://host[:port] in lower case and writes it to out[ORIGIN_SIZE] as browsers do in the header
+ * Origin (RFC 6454 section 6.2): without the port that goes without saying. */
+static bool normalise_origin(const char *s, char *out)
+{
+    size_t scheme = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+    if (s[0] < 'a' || s[0] > 'z' || strncmp(s + scheme, "://", 3) != 0) {
+        return false;
+    }
+    char host[ORIGIN_HOST_SIZE];
+    size_t len = normalise_host(s + scheme + 3, host);
+    const char *rest = s + scheme + 3 + len;
+    unsigned usual = 0, port = 0;
+    if (strncmp(s, "http:", 5) == 0 || strncmp(s, "https:", 6) == 0) {
+        usual = s[4] == 's' ? 443 : 80;
+    }
+    if (len == 0 ||
+        (rest[0] != '\0' &&
+         (rest[0] != ':' || !parse_number(rest + 1, strlen(rest + 1), (struct bounds){1, 65535}, &port)))) {
+        return false;
+    }
+    char suffix[16] = "";
+    if (port != 0 && port != usual) {
+        snprintf(suffix, sizeof suffix, ":%u", port);
+    }
+    return snprintf(out, ORIGIN_SIZE, "%.*s%s%s", (int)scheme + 3, s, host, suffix) < ORIGIN_SIZE;
+}
+
+/* It is compared with the header byte for byte, so what no browser sends is refused. */
 static bool check_origin(const char *value, struct bounds b, void *field, char *why)
 {
     (void)b;
     (void)field;
-    snprintf(why, VALUE_WHY_SIZE,
-             "is neither * nor an origin such as https://www.example.com (lower case, no path, no slash at "
-             "the end)");
-    return strcmp(value, "*") == 0 || is_origin(value);
+    char normal[ORIGIN_SIZE];
+    bool origin = normalise_origin(value, normal);
+    if (origin) {
+        snprintf(why, VALUE_WHY_SIZE, "is not how browsers write this origin; give %s", normal);
+    } else {
+        snprintf(why, VALUE_WHY_SIZE,
+                 "is neither * nor an origin such as https://www.example.com (lower case, no path, no slash "
+                 "at the end)");
+    }
+    return strcmp(value, "*") == 0 || (origin && strcmp(value, normal) == 0);
 }
 
 static const struct row {
@@ -247,6 +303,7 @@ static const struct row {
     [VALUE_LISTEN_LIST] = {check_listen, STORE_LIST},
     [VALUE_DNS_LIST] = {check_dns, STORE_LIST},
     [VALUE_CIDR_LIST] = {check_cidr, STORE_LIST},
+    [VALUE_NAT64_LIST] = {check_nat64, STORE_LIST},
     [VALUE_ORIGIN_LIST] = {check_origin, STORE_LIST},
 };
 

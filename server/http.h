@@ -1,5 +1,5 @@
-/* http.h: the HTTP side: receives, refuses or hands on, and answers. The only room that knows libmicrohttpd.
- */
+/* http.h: the HTTP side: receives, refuses or hands on, and answers. With http_request.* and http_answer.*
+ * the only room that knows libmicrohttpd. */
 #ifndef SERVER_HTTP_H
 #define SERVER_HTTP_H
 
@@ -7,15 +7,20 @@
 #include <stddef.h>
 
 #include "api/query.h"
+#include "server/config.h"
 
 struct admission;
+struct callers;
+struct client_proxies;
 struct keys;
-struct pool;
 
 struct http_env {
-    struct pool *pool;
     struct admission *admission;
-    const struct keys *keys; /* NULL: none needed */
+    struct callers *callers;
+    const struct keys *keys;                /* NULL: none needed */
+    const struct client_proxies *proxies;   /* whose word on the client counts */
+    const struct config_list *cors_origins; /* whose scripts may read the answers */
+    struct rate client_rate, target_rate;
     struct query_limits limits;
 };
 

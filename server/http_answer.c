@@ -15,14 +15,43 @@ void http_answer_header(struct MHD_Response **response, const char *name, const 
     }
 }
 
+static void add_if(struct MHD_Response **response, const char *name, const char *value)
+{
+    if (value) {
+        http_answer_header(response, name, value);
+    }
+}
+
+/* An answer is data, whatever a browser is made to do with it. */
+static void add_security(struct MHD_Response **response)
+{
+    http_answer_header(response, "X-Content-Type-Options", "nosniff");
+    http_answer_header(response, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+    http_answer_header(response, "Referrer-Policy", "no-referrer");
+    http_answer_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
+static void add_cors(struct MHD_Response **response, const struct cors *cors)
+{
+    add_if(response, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, cors->allow_origin);
+    add_if(response, MHD_HTTP_HEADER_VARY, cors->vary);
+    add_if(response, MHD_HTTP_HEADER_ACCESS_CONTROL_EXPOSE_HEADERS, cors->expose_headers);
+    add_if(response, "Access-Control-Allow-Methods", cors->allow_methods);
+    add_if(response, "Access-Control-Allow-Headers", cors->allow_headers);
+    add_if(response, "Access-Control-Max-Age", cors->max_age);
+}
+
 /* Queues an answer and gives the response up. NULL: no memory was left for it. */
 static enum MHD_Result queue(struct http_answer *a, unsigned status, struct MHD_Response *response,
                              const char *type)
 {
-    http_answer_header(&response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    char kept[32];
+    snprintf(kept, sizeof kept, "max-age=%u", a->max_age_s);
+    add_if(&response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     http_answer_header(&response, "X-Request-Id", a->id);
-    http_answer_header(&response, "X-Content-Type-Options", "nosniff");
-    http_answer_header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    http_answer_header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, a->max_age_s > 0 ? kept : "no-store");
+    add_security(&response);
+    add_cors(&response, &a->cors);
     if (admission_stopping(a->admission)) {
         http_answer_header(&response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
@@ -50,10 +79,26 @@ struct MHD_Response *http_answer_lend(const void *body, size_t len)
     return MHD_create_response_from_buffer(len, (void *)(uintptr_t)body, MHD_RESPMEM_PERSISTENT);
 }
 
+static void release_body(void *shared)
+{
+    shared_release(shared);
+}
+
+struct MHD_Response *http_answer_share(struct shared *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        shared_len(body), (void *)(uintptr_t)shared_text(body), release_body, body);
+    if (!response) {
+        shared_release(body);
+    }
+    return response;
+}
+
 static enum MHD_Result try_to_refuse(struct http_answer *a, const struct problem *problem)
 {
     struct MHD_Response *response = http_answer_take(problem_json(problem, a->id));
     char seconds[16];
+    a->max_age_s = 0;
     a->problem = problem_name(problem->code);
     if (response && problem->retry_after_s > 0) {
         snprintf(seconds, sizeof seconds, "%u", problem->retry_after_s);

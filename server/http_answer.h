@@ -7,14 +7,18 @@
 
 #include "api/problem.h"
 #include "server/admission.h"
+#include "server/cors.h"
 #include "server/http_rules.h"
+#include "server/shared.h"
 
 struct http_answer {
     struct MHD_Connection *connection;
     struct admission *admission; /* tells whether the service stops */
-    unsigned status;             /* of what was sent, 0: nothing yet */
-    const char *problem;         /* its code, NULL: none */
-    char id[HTTP_ID_SIZE];       /* of the request */
+    struct cors cors;
+    unsigned max_age_s;    /* how long the caller may keep it; 0: not at all */
+    unsigned status;       /* of what was sent, 0: nothing yet */
+    const char *problem;   /* its code, NULL: none */
+    char id[HTTP_ID_SIZE]; /* of the request */
 };
 
 /* A response that owns the malloc'd body (NULL: no memory was left for it), and one that borrows a body which
@@ -22,12 +26,15 @@ struct http_answer {
 struct MHD_Response *http_answer_take(char *body);
 struct MHD_Response *http_answer_lend(const void *body, size_t len);
 
+/* A response that takes over one hold on a body. NULL: no memory, and the hold is given up. */
+struct MHD_Response *http_answer_share(struct shared *body);
+
 /* Adds a header whose value is ours or checked. What fails is memory: the response is given up, NULL from
  * then on. */
 void http_answer_header(struct MHD_Response **response, const char *name, const char *value);
 
-/* Sends a response and gives it up. NULL: no memory was left for it, and 503 goes out in its place. MHD_NO
- * where not even that can be: the connection is to be closed. */
+/* Sends a response of a media type (NULL: none) and gives it up. NULL: no memory was left for it, and 503
+ * goes out in its place. MHD_NO where not even that can be: the connection is to be closed. */
 enum MHD_Result http_answer_send(struct http_answer *a, unsigned status, struct MHD_Response *response,
                                  const char *type);
 

@@ -1,7 +1,6 @@
 #include "server/http_rules.h"
 
 #include <ctype.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,60 +9,6 @@
 #include "probe/base/limits.h"
 
 #define RETRY_AFTER_S 5u
-
-/* ": " and the line end */
-#define HEADER_OVERHEAD 4u
-
-/* Digits only (RFC 9110 section 8.6); anything else cannot be a length and counts as too much. */
-static bool length_fits(struct text value)
-{
-    uint64_t length = 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.data[i] < '0' || value.data[i] > '9') {
-            return false;
-        }
-        length = length * 10 + (uint64_t)(value.data[i] - '0');
-        if (length > LIMIT_REQUEST_BODY_BYTES) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void http_rules_header(struct http_headers *h, struct text name, struct text value)
-{
-    h->bytes += name.len + value.len + HEADER_OVERHEAD;
-    if (text_is(name, "Host")) {
-        h->hosts++;
-    } else if (text_is(name, "Transfer-Encoding")) {
-        h->chunked = true;
-    } else if (text_is(name, "Content-Length")) {
-        h->lengths++;
-        h->body_too_large |= !length_fits(value);
-    }
-}
-
-bool http_rules_check(const struct http_headers *h, size_t line, struct problem *problem)
-{
-    if (line > LIMIT_REQUEST_LINE_BYTES) {
-        problem_set(problem, PROBLEM_URI_TOO_LONG, "The request line is over %u bytes. Shorten the query.",
-                    LIMIT_REQUEST_LINE_BYTES);
-    } else if (h->bytes > LIMIT_REQUEST_HEADER_BYTES) {
-        problem_set(problem, PROBLEM_HEADERS_TOO_LARGE,
-                    "The headers are over %u bytes. Send fewer or shorter ones.", LIMIT_REQUEST_HEADER_BYTES);
-    } else if (h->hosts > 1) {
-        problem_set(problem, PROBLEM_BAD_REQUEST, "The request has %u Host headers. Send one.", h->hosts);
-    } else if (h->lengths > 1 || (h->lengths > 0 && h->chunked)) {
-        problem_set(
-            problem, PROBLEM_BAD_REQUEST,
-            "The length of the body is given twice. Send either one Content-Length or Transfer-Encoding.");
-    } else if (h->body_too_large) {
-        http_rules_body_too_large(problem);
-    } else {
-        return true;
-    }
-    return false;
-}
 
 static bool sane(const char *id)
 {
@@ -114,6 +59,40 @@ void http_rules_overloaded(struct problem *problem)
     problem->retry_after_s = RETRY_AFTER_S;
 }
 
+void http_rules_unauthorized(struct problem *problem)
+{
+    problem_set(problem, PROBLEM_UNAUTHORIZED,
+                "This service asks for an API key: send the header \"Authorization: Bearer KEY\".");
+}
+
+static const char *tests(unsigned count)
+{
+    return count == 1 ? "test" : "tests";
+}
+
+void http_rules_client_limited(struct rate rate, bool by_key, unsigned retry_after_s, struct problem *problem)
+{
+    problem_set(
+        problem, PROBLEM_RATE_LIMITED,
+        "%s has asked for more than its %u %s in %u seconds. Ask again in %u seconds; results that were "
+        "asked for before and still stand are given without a test.",
+        by_key ? "This API key" : "This client address", rate.count, tests(rate.count), rate.seconds,
+        retry_after_s);
+    problem->retry_after_s = retry_after_s;
+    problem->scope = "client";
+}
+
+void http_rules_target_limited(struct rate rate, unsigned retry_after_s, struct problem *problem)
+{
+    problem_set(
+        problem, PROBLEM_RATE_LIMITED,
+        "An address of this host has had its %u %s in %u seconds, whoever asked for them and by whatever "
+        "name. Nothing is wrong with the host. Ask again in %u seconds.",
+        rate.count, tests(rate.count), rate.seconds, retry_after_s);
+    problem->retry_after_s = retry_after_s;
+    problem->scope = "target";
+}
+
 void http_rules_unreported(enum job_result result, struct problem *problem)
 {
     switch (result) {
@@ -127,6 +106,7 @@ void http_rules_unreported(enum job_result result, struct problem *problem)
         http_rules_stopping(problem);
         break;
     case JOB_REPORTED:
+    case JOB_LIMITED:
     case JOB_OVERLOADED:
         http_rules_overloaded(problem);
         break;

@@ -4,24 +4,11 @@
 #define SERVER_HTTP_RULES_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "api/problem.h"
-#include "probe/base/text.h"
 #include "server/admission.h"
+#include "server/config.h"
 #include "server/job.h"
-
-/* What the headers of one request amount to. Starts zeroed. */
-struct http_headers {
-    size_t bytes;
-    unsigned hosts, lengths;
-    bool chunked, body_too_large;
-};
-
-void http_rules_header(struct http_headers *headers, struct text name, struct text value);
-
-/* False: the request is not to be answered but by *problem. `line` is the length of the request line. */
-bool http_rules_check(const struct http_headers *headers, size_t line, struct problem *problem);
 
 #define HTTP_ID_SIZE 65
 
@@ -35,6 +22,12 @@ void http_rules_unreported(enum job_result result, struct problem *problem);
 /* False, with *problem: no tests are taken now. */
 bool http_rules_ready(struct admission *admission, struct problem *problem);
 
+/* A limit on tests was reached; `rate` is the one that counts. */
+void http_rules_client_limited(struct rate rate, bool by_key, unsigned retry_after_s,
+                               struct problem *problem);
+void http_rules_target_limited(struct rate rate, unsigned retry_after_s, struct problem *problem);
+
+void http_rules_unauthorized(struct problem *problem);
 void http_rules_body_too_large(struct problem *problem);
 void http_rules_stopping(struct problem *problem);
 void http_rules_overloaded(struct problem *problem);

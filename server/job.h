@@ -3,14 +3,17 @@
 #ifndef SERVER_JOB_H
 #define SERVER_JOB_H
 
+#include <stdatomic.h>
+
 #include "api/query.h"
 #include "probe/report/report.h"
 
 enum job_result {
     JOB_REPORTED,   /* body holds the report */
     JOB_BLOCKED,    /* every address is forbidden */
+    JOB_LIMITED,    /* an address has been tested too often of late */
     JOB_OVERLOADED, /* this machine is out of something */
-    JOB_CANCELLED   /* the service stops */
+    JOB_CANCELLED   /* the service stops, or nobody waits for it any more */
 };
 
 struct job {
@@ -19,11 +22,14 @@ struct job {
     struct report report;
     struct probe *probe; /* while it runs */
     struct worker *worker;
+    atomic_bool unwanted; /* see worker_drop() */
 
     char *(*render)(const struct report *report); /* makes the body, in the worker's thread */
     enum job_result result;
-    char *body; /* malloc'd; the taker sets it to NULL */
+    unsigned retry_after_s; /* JOB_LIMITED */
+    char *body;             /* malloc'd; the taker sets it to NULL */
     enum verdict verdict;
+    bool deadline_exceeded;
     double dns_ms, test_ms; /* for Server-Timing */
 
     void (*on_done)(struct job *job); /* from the worker's thread; the job is the owner's again */

@@ -1,4 +1,5 @@
 /* main.c: builds the parts, wires them, waits for a signal, and takes them down in order. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,15 +8,19 @@
 #include <unistd.h>
 
 #include "api/json_setup.h"
-#include "probe/net/target.h"
+#include "probe/base/limits.h"
 #include "server/admission.h"
+#include "server/callers.h"
 #include "server/check.h"
+#include "server/client.h"
 #include "server/config.h"
 #include "server/http.h"
 #include "server/keys.h"
+#include "server/limiter.h"
 #include "server/listen.h"
 #include "server/log.h"
 #include "server/pool.h"
+#include "server/targets.h"
 
 #define EXIT_USAGE 2
 #define WHY_SIZE 512
@@ -30,46 +35,25 @@
 #define DRAIN_MS 5000u
 #define LAST_REQUESTS_MS 50u
 
+/* How often this machine is asked for its own addresses. */
+#define OWN_ADDRESSES_S 30
+
 struct service {
     struct config config;
     struct tls_env *tls;
-    struct target_policy *policy;
+    struct targets *targets;
+    struct limiter *clients;
+    struct client_proxies *proxies;
     struct keys *keys;
     char *dns_servers;
     struct worker_env worker_env;
     struct pool *pool;
-    struct admission admission;
+    struct admission *admission;
+    struct callers *callers;
     struct http *http;
-    unsigned connections;
-    bool dns_ready, admission_ready;
+    unsigned connections; /* of one listening socket */
+    bool dns_ready;
 };
-
-static bool on_permit(const void *context, const struct ip *ip)
-{
-    return target_allowed(context, ip);
-}
-
-static bool add_networks(struct target_policy *policy, const struct config_list *list, bool allow)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        struct cidr network;
-        if (!cidr_parse(&network, list->items[i]) || !target_policy_add(policy, &network, allow)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool build_policy(struct service *s, char *why)
-{
-    s->policy = target_policy_create();
-    if (!s->policy || !add_networks(s->policy, &s->config.allow_target, true) ||
-        !add_networks(s->policy, &s->config.deny_target, false) || !target_policy_add_own(s->policy)) {
-        snprintf(why, WHY_SIZE, "the target policy cannot be set up");
-        return false;
-    }
-    return true;
-}
 
 /* c-ares takes all servers in one string. */
 static bool join_dns_servers(struct service *s, char *why)
@@ -116,9 +100,7 @@ static void warn_without_effect(const struct config *config)
         enum config_option option;
         const char *name;
     } idle[] = {
-        {OPTION_CACHE, "cache-seconds"},     {OPTION_CLIENT_RATE, "client-rate"},
-        {OPTION_TARGET_RATE, "target-rate"}, {OPTION_TRUSTED_PROXY, "trusted-proxy"},
-        {OPTION_CORS_ORIGIN, "cors-origin"}, {OPTION_ADMIN_LISTEN, "admin-listen"},
+        {OPTION_ADMIN_LISTEN, "admin-listen"},
     };
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
         if (config->given[idle[i].option]) {
@@ -142,22 +124,45 @@ static bool build(struct service *s, char *why)
         return false;
     }
     s->tls = tls_env_create(c->trust_file, why, WHY_SIZE);
-    if (!s->tls || !build_policy(s, why) || !join_dns_servers(s, why)) {
+    s->targets = s->tls ? targets_create(c, why, WHY_SIZE) : NULL;
+    if (!s->targets || !join_dns_servers(s, why)) {
         return false;
     }
     fit_descriptors(s);
-    s->worker_env = (struct worker_env){.tls = s->tls, .permit = on_permit, .permit_context = s->policy};
+    s->worker_env = (struct worker_env){.tls = s->tls, .guard = targets_guard(s->targets)};
+    s->worker_env.permit = targets_permit;
+    s->worker_env.permit_context = s->targets;
     s->worker_env.settings =
         (struct probe_settings){c->imap_port, c->imaps_port, c->connect_timeout_ms, c->io_timeout_ms};
     s->worker_env.dns_servers = s->dns_servers;
     s->worker_env.dns_timeout_ms = c->dns_timeout_ms;
     s->pool = pool_create(c->workers, &s->worker_env, why, WHY_SIZE);
-    if (!s->pool) {
+    return s->pool != NULL;
+}
+
+/* What stands between the callers and the tests. */
+static bool build_front(struct service *s, char *why)
+{
+    const struct config *c = &s->config;
+    struct callers_limits limits = {.per_client = c->client_connections, .transfer_ms = LIMIT_TRANSFER_MS};
+    size_t all = (size_t)s->connections * c->listen.count;
+
+    /* Near the end of the room for connections; the library closes the one that was cut a little later. */
+    limits.crowded = all - all / 16;
+    if (!c->given[OPTION_CLIENT_CONNECTIONS]) {
+        limits.per_client = c->client_rate.count == 0 ? 0 : limits.per_client;
+        limits.per_client = limits.per_client > all / 2 ? (unsigned)(all / 2) : limits.per_client;
+    }
+    snprintf(why, WHY_SIZE, "out of memory");
+    s->clients = limiter_create(c->client_rate, LIMIT_CLIENT_ENTRIES);
+    s->proxies = client_proxies_create(&c->trusted_proxy);
+    if (!s->clients || !s->proxies) {
         return false;
     }
-    admission_init(&s->admission, s->config.max_in_flight);
-    s->admission_ready = true;
-    return true;
+    struct admission_env env = {s->pool, s->clients, c->max_in_flight, c->cache_seconds};
+    s->admission = admission_create(&env);
+    s->callers = s->admission ? callers_create(&limits, s->proxies, why, WHY_SIZE) : NULL;
+    return s->callers != NULL;
 }
 
 static bool listen_all(struct service *s, char *why)
@@ -172,7 +177,11 @@ static bool listen_all(struct service *s, char *why)
         open++;
     }
     if (sockets && open == list->count) {
-        struct http_env env = {s->pool, &s->admission, s->keys, {0, 0, 0}};
+        struct http_env env = {.admission = s->admission, .callers = s->callers, .keys = s->keys};
+        env.proxies = s->proxies;
+        env.cors_origins = &s->config.cors_origin;
+        env.client_rate = s->config.client_rate;
+        env.target_rate = s->config.target_rate;
         env.limits = (struct query_limits){s->config.imap_port, s->config.imaps_port, s->config.deadline_ms};
         s->http = http_create(&env, sockets, open, s->connections, why, WHY_SIZE);
         open = s->http ? open : 0;
@@ -198,10 +207,10 @@ static void stop(struct service *s)
 {
     static const struct timespec last_requests = {0, LAST_REQUESTS_MS * 1000000L};
 
-    admission_stop(&s->admission);
-    if (!admission_wait_idle(&s->admission, s->config.grace_ms)) {
+    admission_stop(s->admission);
+    if (!admission_wait_idle(s->admission, s->config.grace_ms)) {
         pool_cancel(s->pool);
-        (void)admission_wait_idle(&s->admission, DRAIN_MS);
+        (void)admission_wait_idle(s->admission, DRAIN_MS);
     }
     http_quiesce(s->http);
     nanosleep(&last_requests, NULL); /* accepted just before, not yet read */
@@ -214,11 +223,12 @@ static void take_down(struct service *s)
 {
     pool_free(&s->pool);
     http_free(&s->http);
-    if (s->admission_ready) {
-        admission_deinit(&s->admission);
-    }
+    callers_free(&s->callers);
+    admission_free(&s->admission);
+    client_proxies_free(&s->proxies);
+    limiter_free(&s->clients);
     free(s->dns_servers);
-    target_policy_free(&s->policy);
+    targets_free(&s->targets);
     tls_env_release(&s->tls);
     keys_free(&s->keys);
     if (s->dns_ready) {
@@ -227,29 +237,58 @@ static void take_down(struct service *s)
     config_deinit(&s->config);
 }
 
-/* Trusted roots are read anew; tests under way end with the old ones. A file that cannot be read changes
- * nothing. */
+static void tell_reload_failed(const char *why)
+{
+    struct log_field field = log_text("reason", why);
+    log_event(LOG_LEVEL_ERROR, "reload_failed", &field, 1);
+}
+
+/* Trusted roots and API keys are read anew; tests under way end with the old roots. A file that cannot be
+ * read changes nothing of what it stands for. */
 static void reload(struct service *s)
 {
     char why[WHY_SIZE] = "";
     struct tls_env *tls = tls_env_create(s->config.trust_file, why, sizeof why);
-    if (!tls) {
-        struct log_field field = log_text("reason", why);
-        log_event(LOG_LEVEL_ERROR, "reload_failed", &field, 1);
-        return;
+
+    if (tls) {
+        tls_env_release(&s->tls);
+        s->tls = tls;
+        pool_set_tls(s->pool, tls);
+        admission_forget(s->admission);
+    } else {
+        tell_reload_failed(why);
     }
-    tls_env_release(&s->tls);
-    s->tls = tls;
-    pool_set_tls(s->pool, tls);
-    struct log_field field = log_int("trusted_roots", (int64_t)tls_env_roots(tls));
-    log_event(LOG_LEVEL_INFO, "reloaded", &field, 1);
+    bool keys = !s->keys || keys_reload(s->keys, why, sizeof why);
+    if (!keys) {
+        tell_reload_failed(why);
+    }
+    targets_refresh(s->targets);
+    if (tls && keys) {
+        struct log_field field = log_int("trusted_roots", (int64_t)tls_env_roots(tls));
+        log_event(LOG_LEVEL_INFO, "reloaded", &field, 1);
+    }
+}
+
+/* Reloads when told to; returns the signal that ends the service. */
+static int wait_for_end(struct service *s, const sigset_t *signals)
+{
+    static const struct timespec between = {OWN_ADDRESSES_S, 0};
+    for (;;) {
+        int received = sigtimedwait(signals, NULL, &between);
+        if (received == SIGHUP) {
+            reload(s);
+        } else if (received > 0) {
+            return received;
+        } else if (errno == EAGAIN) {
+            targets_refresh(s->targets);
+        }
+    }
 }
 
 static int serve(struct service *s)
 {
     char why[WHY_SIZE] = "";
     sigset_t signals;
-    int received = 0;
 
     /* Blocked in all threads, taken by this one. */
     sigemptyset(&signals);
@@ -265,15 +304,11 @@ static int serve(struct service *s)
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_USAGE;
     }
-    if (!listen_all(s, why)) {
+    if (!build_front(s, why) || !listen_all(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_FAILURE;
     }
-    while (sigwait(&signals, &received) != 0 || received == SIGHUP) {
-        if (received == SIGHUP) {
-            reload(s);
-        }
-    }
+    int received = wait_for_end(s, &signals);
     struct log_field field = log_text("signal", received == SIGTERM ? "SIGTERM" : "SIGINT");
     log_event(LOG_LEVEL_INFO, "stopping", &field, 1);
     stop(s);
@@ -290,6 +325,7 @@ static int check(struct service *s)
     log_open(s->config.log_format,
              s->config.log_level < LOG_LEVEL_WARN ? s->config.log_level : LOG_LEVEL_WARN);
     s->config.workers = 1;
+    s->config.target_rate.count = 0;
     if (!build(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_USAGE;

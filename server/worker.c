@@ -19,6 +19,7 @@ struct worker {
     pthread_mutex_t lock; /* guards what follows */
     struct job *inbox, **inbox_end;
     bool stop, cancel;
+    bool dropped;             /* some job is unwanted */
     struct tls_env *next_tls; /* takes the place of probe_env.tls; NULL: none */
 };
 
@@ -50,21 +51,21 @@ static void hand_back(struct worker *w, struct job *job, enum job_result result)
 
 static void close_if_idle(struct worker *w);
 
-static void on_probe_done(void *owner, enum probe_outcome outcome)
+static void on_probe_done(void *owner, const struct probe_end *end)
 {
     static const enum job_result results[] = {
-        [PROBE_REPORTED] = JOB_REPORTED,
-        [PROBE_BLOCKED] = JOB_BLOCKED,
-        [PROBE_OVERLOADED] = JOB_OVERLOADED,
-        [PROBE_CANCELLED] = JOB_CANCELLED,
+        [PROBE_REPORTED] = JOB_REPORTED,     [PROBE_BLOCKED] = JOB_BLOCKED,     [PROBE_LIMITED] = JOB_LIMITED,
+        [PROBE_OVERLOADED] = JOB_OVERLOADED, [PROBE_CANCELLED] = JOB_CANCELLED,
     };
     struct job *job = owner;
     struct worker *w = job->worker;
-    enum job_result result = results[outcome];
+    enum job_result result = results[end->outcome];
 
     unlink_job(job);
-    if (outcome == PROBE_REPORTED) {
+    job->retry_after_s = end->retry_after_s;
+    if (end->outcome == PROBE_REPORTED) {
         job->verdict = job->report.verdict;
+        job->deadline_exceeded = job->report.deadline_exceeded;
         job->dns_ms = job->report.dns.duration_ms;
         job->test_ms = job->report.duration_ms;
         job->body = job->render(&job->report);
@@ -78,8 +79,7 @@ static void on_probe_done(void *owner, enum probe_outcome outcome)
 
 static void start_job(struct worker *w, struct job *job)
 {
-    job->worker = w;
-    if (w->cancelling) {
+    if (w->cancelling || atomic_load(&job->unwanted)) {
         hand_back(w, job, JOB_CANCELLED);
         return;
     }
@@ -112,6 +112,8 @@ static void on_wake(uv_async_t *wake)
     w->inbox = NULL;
     w->inbox_end = &w->inbox;
     bool cancel = w->cancel && !w->cancelling;
+    bool dropped = w->dropped;
+    w->dropped = false;
     w->cancelling = w->cancel;
     struct tls_env *tls = w->next_tls;
     w->next_tls = NULL;
@@ -127,8 +129,10 @@ static void on_wake(uv_async_t *wake)
         start_job(w, job);
         job = next;
     }
-    for (job = cancel ? w->running : NULL; job; job = job->next) {
-        probe_cancel(job->probe);
+    for (job = cancel || dropped ? w->running : NULL; job; job = job->next) {
+        if (cancel || atomic_load(&job->unwanted)) {
+            probe_cancel(job->probe);
+        }
     }
     close_if_idle(w);
 }
@@ -162,6 +166,7 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
     w->inbox_end = &w->inbox;
     w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
     w->probe_env.tls = tls_env_hold(env->tls);
+    w->probe_env.guard = env->guard;
     w->probe_env.permit = env->permit;
     w->probe_env.permit_context = env->permit_context;
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
@@ -191,10 +196,21 @@ void worker_post(struct worker *w, struct job *job)
 {
     atomic_fetch_add(&w->load, 1);
     job->next = NULL;
+    job->worker = w;
     pthread_mutex_lock(&w->lock);
     *w->inbox_end = job;
     w->inbox_end = &job->next;
     /* Sent under the lock, so that the loop cannot close the handle in between. */
+    uv_async_send(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void worker_drop(struct job *job)
+{
+    struct worker *w = job->worker;
+    atomic_store(&job->unwanted, true);
+    pthread_mutex_lock(&w->lock);
+    w->dropped = true;
     uv_async_send(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }

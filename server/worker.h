@@ -14,8 +14,9 @@ struct worker;
 struct worker_env {
     struct tls_env *tls; /* each worker holds it for itself */
     struct probe_settings settings;
-    bool (*permit)(const void *context, const struct ip *ip);
-    const void *permit_context;
+    struct target_guard guard;
+    unsigned (*permit)(void *context, const struct ip *ip); /* as in struct probe_env; any thread */
+    void *permit_context;
     const char *dns_servers; /* as dns_create() takes them */
     unsigned dns_timeout_ms;
 };
@@ -26,11 +27,14 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
 /* Exchanges the TLS environment for the jobs that start from now on. Any thread. */
 void worker_set_tls(struct worker *worker, struct tls_env *tls);
 
-/* Hands a job over; its on_done comes from the worker's thread. The only call that any thread may make while
- * jobs are still handed over, besides worker_load(). */
+/* Hands a job over; its on_done comes from the worker's thread. Any thread. */
 void worker_post(struct worker *worker, struct job *job);
 
-/* Jobs handed over and not yet done. */
+/* Nobody waits for the job any more: it is soon done, with JOB_CANCELLED unless it was done by itself. Any
+ * thread, as long as the job is known not to be done yet. */
+void worker_drop(struct job *job);
+
+/* Jobs handed over and not yet done. Any thread. */
 size_t worker_load(struct worker *worker);
 
 /* Cuts all jobs short: each is done with JOB_CANCELLED, those posted later as well. */

@@ -40,11 +40,28 @@
 /* Memory kept back for libraries that do not survive a failed allocation; of the whole process. */
 #define LIMIT_RESERVE_BYTES (1024u * 1024)
 
+/* Results kept to answer again. */
+#define LIMIT_CACHE_ENTRIES 4096u
+#define LIMIT_CACHE_BYTES (32u * 1024 * 1024)
+
+/* How long a whole request may take to arrive, and a whole answer to be taken, in ms. */
+#define LIMIT_TRANSFER_MS 30000u
+
 /* What a caller may send. */
 #define LIMIT_HOST_BYTES 253u
 #define LIMIT_LABEL_BYTES 63u
 #define LIMIT_REQUEST_LINE_BYTES 4096u
 #define LIMIT_REQUEST_HEADER_BYTES 8192u
 #define LIMIT_REQUEST_BODY_BYTES (64u * 1024)
+
+/* What an operator may put in the file of API keys; every request is compared with all of them. */
+#define LIMIT_API_KEYS 1000
+#define LIMIT_API_KEY_BYTES 512
+#define LIMIT_API_KEY_FILE_BYTES (1024u * 1024)
+
+/* Who is remembered for the rate limits, at 16 bytes each. A million clients over their limit at once find room in
+ * the first, though no one of them has more than 16 places to be in: 24 MiB, and 2 MiB for the targets. */
+#define LIMIT_CLIENT_ENTRIES (1536u * 1024)
+#define LIMIT_TARGET_ENTRIES (128u * 1024)
 
 #endif

@@ -12,6 +12,8 @@
 #include <uv.h>
 
 #include "probe/base/buf.h"
+#include "probe/base/ip.h"
+#include "probe/net/target.h"
 #include "probe/net/tls.h"
 
 enum conn_event {
@@ -55,8 +57,9 @@ struct conn {
 void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),
                void *owner);
 
-/* Connects. CONN_OPENED or CONN_ENDED follows; the owner sets the limit with conn_wait(). */
-void conn_open(struct conn *c, const struct ip *ip, uint16_t port);
+/* Connects, where the guard allows it: what it is asked about is read from the socket address that goes to
+ * connect(). CONN_OPENED or CONN_ENDED follows; the owner sets the limit with conn_wait(). */
+void conn_open(struct conn *c, const struct target_guard *guard, const struct ip *ip, uint16_t port);
 
 /* Restarts the one deadline: CONN_TIMED_OUT after `ms`. */
 void conn_wait(struct conn *c, unsigned ms);

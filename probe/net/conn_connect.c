@@ -39,7 +39,13 @@ bool conn_has_route(const struct ip *ip)
     return routed;
 }
 
-void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
+static bool guard_allows(const struct target_guard *guard, const struct sockaddr_storage *ss)
+{
+    struct ip ip;
+    return ip_from_sockaddr(&ip, (const struct sockaddr *)ss) && guard->allowed(guard->context, &ip);
+}
+
+void conn_open(struct conn *c, const struct target_guard *guard, const struct ip *ip, uint16_t port)
 {
     struct sockaddr_storage ss;
     socklen_t len = ip_to_sockaddr(ip, port, &ss);
@@ -52,6 +58,11 @@ void conn_open(struct conn *c, const struct ip *ip, uint16_t port)
     c->timer.data = c->deferred.data = c;
     c->handles = 2;
 
+    if (!guard_allows(guard, &ss)) {
+        conn_end_later(c, (struct failure){.code = ERROR_ADDRESS_BLOCKED, .phase = PHASE_CONNECT},
+                       CONN_OURS_NONE);
+        return;
+    }
     int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         /* A kernel without this address family has no route either. */

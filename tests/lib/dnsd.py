@@ -19,13 +19,15 @@ class Name:
     garbage    an answer with the right header and question and nonsense behind them
     delay      seconds before the answer
     truncate   UDP answers carry the TC bit and no records
+    ttl        seconds that the records may be kept
     """
 
     def __init__(self, a=(), aaaa=(), cname=None, rcode=NOERROR, rcode_aaaa=None, silent=False, garbage=False,
-                 delay=0, truncate=False):
+                 delay=0, truncate=False, ttl=60):
         self.a, self.aaaa, self.cname = list(a), list(aaaa), cname
         self.rcode, self.rcode_aaaa = rcode, rcode_aaaa
         self.silent, self.garbage, self.delay, self.truncate = silent, garbage, delay, truncate
+        self.ttl = ttl
 
 
 def encode_name(name):
@@ -43,7 +45,7 @@ def decode_question(query):
     return ".".join(labels), kind, at + 5
 
 
-def record(name, kind, data, ttl=60):
+def record(name, kind, data, ttl):
     return encode_name(name) + struct.pack("!HHIH", kind, 1, ttl, len(data)) + data
 
 
@@ -172,10 +174,10 @@ class Dns:
                 return NXDOMAIN, records
             if not entry.cname or len(records) >= 20:
                 break
-            records.append(record(name, CNAME, encode_name(entry.cname)))
+            records.append(record(name, CNAME, encode_name(entry.cname), entry.ttl))
             name = entry.cname
         if kind == A:
-            records += [record(name, A, socket.inet_pton(socket.AF_INET, ip)) for ip in entry.a]
+            records += [record(name, A, socket.inet_pton(socket.AF_INET, ip), entry.ttl) for ip in entry.a]
         if kind == AAAA:
-            records += [record(name, AAAA, socket.inet_pton(socket.AF_INET6, ip)) for ip in entry.aaaa]
+            records += [record(name, AAAA, socket.inet_pton(socket.AF_INET6, ip), entry.ttl) for ip in entry.aaaa]
         return NOERROR, records

@@ -22,7 +22,8 @@ LIBRARIES = {
     r"ares": ("probe/net/",),
     r"jansson": ("api/",),
     r"idn2": ("api/",),
-    r"microhttpd": ("server/http.c", "server/http_answer."),
+    r"microhttpd": ("server/http.c", "server/http_answer.", "server/http_request."),
+    r"sodium": ("server/keys.c", "server/limiter.c"),
     r"uv\.h": ("probe/net/", "probe/attempt.", "probe/probe.", "server/worker."),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
@@ -78,6 +79,7 @@ def self_test():
            ("probe/base/buf.c", True, "probe/report/report.h"), ("api/query.c", True, "probe/probe.h"),
            ("api/query.c", True, "server/log.h"), ("probe/report/judge.c", False, "gnutls/x509.h"),
            ("server/worker.c", False, "jansson.h"), ("server/main.c", False, "microhttpd.h"), ("server/http_rules.c", False, "microhttpd.h"),
+           ("server/http.c", False, "sodium.h"), ("api/query.c", False, "sodium/utils.h"),
            ("server/main.c", True, "probe/net/cert.h"), ("probe/odd/x.c", True, "probe/base/buf.h")]
     return [str(case) for case in bad if not wrong(*case)]
 

@@ -25,7 +25,7 @@ def properties(test):
 
 
 def run(test, build):
-    """True where the test passed."""
+    """passed, FAILED, or skipped where a right is missing."""
     found = properties(test)
     environment = dict(os.environ)
     environment.update(entry.split("=", 1) for entry in found.get("ENVIRONMENT", []))
@@ -36,20 +36,24 @@ def run(test, build):
         environment["IMAP_TESTD_WRAPPER"] = shlex.join(VALGRIND)
     done = subprocess.run(command, cwd=found.get("WORKING_DIRECTORY", build), env=environment,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    passed = done.returncode == 0
-    print("%s %s" % ("passed" if passed else "FAILED", test["name"]), flush=True)
-    if not passed:
+    if done.returncode == found.get("SKIP_RETURN_CODE"):
+        result = "skipped"
+    else:
+        result = "passed" if done.returncode == 0 else "FAILED"
+    print("%s %s" % (result, test["name"]), flush=True)
+    if result != "passed":
         sys.stdout.write(done.stdout.decode(errors="replace"))
-    return passed
+    return result
 
 
 def main():
     build = os.path.realpath(sys.argv[1])
     listing = subprocess.run(["ctest", "--test-dir", build, "--show-only=json-v1"], capture_output=True, check=True)
     tests = [test for test in json.loads(listing.stdout)["tests"] if test.get("command")]
-    failed = [test["name"] for test in tests if not run(test, build)]
-    print("valgrind: %d of %d tests passed%s" %
-          (len(tests) - len(failed), len(tests), "; failed: " + ", ".join(failed) if failed else ""))
+    results = {test["name"]: run(test, build) for test in tests}
+    failed = [name for name, result in results.items() if result == "FAILED"]
+    print("valgrind: %d of %d tests passed%s" % (list(results.values()).count("passed"), len(tests),
+                                                 "; failed: " + ", ".join(failed) if failed else ""))
     sys.exit(1 if failed or not tests else 0)
 
 

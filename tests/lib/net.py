@@ -4,6 +4,11 @@ import random
 import resource
 import socket
 
+# Where fresh_port() takes ports from: below the ephemeral range.
+PORTS = (15000, 31999)
+# The part of loopback that no test may lead the service to; fresh_address() keeps out of it.
+NEVER = "127.255.0.0/16"
+
 _random = random.SystemRandom()
 _second, _third = _random.randint(16, 250), _random.randint(0, 255)
 _counter = itertools.count(1)
@@ -22,14 +27,14 @@ def fresh_address():
 def fresh_port():
     """A port below the ephemeral range that is free on every address of this machine."""
     for _ in range(200):
-        port = _random.randint(15000, 31999)
+        port = _random.randint(*PORTS)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind(("", port))
             except OSError:
                 continue
         return port
-    raise RuntimeError("no free port between 15000 and 32000")
+    raise RuntimeError("no free port between %d and %d" % PORTS)
 
 
 def fresh_ports(count):

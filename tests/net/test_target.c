@@ -1,5 +1,3 @@
-#include <errno.h>
-#include <ifaddrs.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -204,7 +202,7 @@ static void test_rows_have_no_gaps(void **state)
 }
 
 struct step {
-    const char *rows; /* the operator's: "+" allow, "-" deny */
+    const char *rows; /* the operator's: "+" allow, "-" deny, "@" NAT64 prefix */
     const char *address;
     bool allowed;
 };
@@ -283,6 +281,51 @@ static const struct step steps[] = {
     {"+::ffff:127.0.0.0/104", "10.0.0.1", false},
     {"-::ffff:0:0/96", "9.9.9.9", true},
     {"-::ffff:0:0/96", "::ffff:9.9.9.9", false},
+    /* the networks' own NAT64 prefixes, each length of RFC 6052 section 2.2, around the u octet */
+    {"@2a00:64::/32", "2a00:64:909:909::", true},
+    {"@2a00:64::/32", "2a00:64:a01:203::", false},
+    {"@2a00:64::/32", "2a00:64:909:909:100::", false},
+    {"@2a00:64::/32", "2a00:64:909:909:ff::1", true},
+    {"@2a00:64:100::/40", "2a00:64:109:909:9::", true},
+    {"@2a00:64:100::/40", "2a00:64:109:909:109::", false},
+    {"@2a00:64:0::/48", "2a00:64:0:909:9:900::", true},
+    {"@2a00:64:0:100::/56", "2a00:64:0:109:9:909::", true},
+    {"@2a00:64:0:1::/64", "2a00:64:0:1:9:909:900::", true},
+    {"@2a00:64:0:1::/64", "2a00:64:0:1::a01:203", false},
+    {"@2a00:64:0:1::/96", "2a00:64:0:1::9.9.9.9", true},
+    {"@2a00:64:0:1::/96", "2a00:64:0:1::10.1.2.3", false},
+    {"@2a00:64:0:1::/96", "2a00:64:0:1:0:1:a01:203", true}, /* beside it: any other address */
+    /* the longest of nested prefixes; other prefixes stay as they are */
+    {"@2a00:64::/32 @2a00:64:a01:203::/96", "2a00:64:a01:203::9.9.9.9", true},
+    {"@2a00:64::/32 @2a00:64:a01:203::/96", "2a00:64:a01:203:0:1::", false},
+    {"@2a00:64::/96", "64:ff9b::10.1.2.3", false},
+    {"@2a00:64::/96", "::1", false},
+    {"@::/32", "::1", false},
+    {"@::/32", "::ffff:10.1.2.3", false},
+    /* a prefix inside a network that is refused whole: RFC 8215 */
+    {"@64:ff9b:1::/96", "64:ff9b:1::9.9.9.9", true},
+    {"@64:ff9b:1::/96", "64:ff9b:1::127.0.0.1", false},
+    {"@64:ff9b:1::/96", "64:ff9b:1::1:9.9.9.9", false},
+    {"@64:ff9b:1::/48", "64:ff9b:1:909:9:900::", true},
+    /* rows for the IPv4 network and for the IPv6 network: what fixes more of the IPv4 address wins */
+    {"@2a00:64::/96 +10.0.0.0/8", "2a00:64::10.1.2.3", true},
+    {"@2a00:64::/32 +10.0.0.0/8 -2a00:64:a00::/39", "2a00:64:a01:203::", true},
+    {"@2a00:64::/32 +10.0.0.0/8 -2a00:64:a00::/40", "2a00:64:a01:203::", false},
+    {"@2a00:64::/32 -10.0.0.0/8 +2a00:64:a00::/40", "2a00:64:a01:203::", false},
+    {"@2a00:64::/32 -10.0.0.0/8 +2a00:64:a01::/48", "2a00:64:a01:203::", true},
+    {"@2a00:64::/32 -10.1.2.3 +2a00:64:a01:203::", "2a00:64:a01:203::", false},
+    {"@2a00:64::/64 -10.1.0.0/16 +2a00:64:0:0:a::/80", "2a00:64::a:102:300:0", false},
+    {"@2a00:64::/64 -10.1.0.0/16 +2a00:64:0:0:a:100::/89", "2a00:64::a:102:300:0", true},
+    {"@2a00:64::/56 -10.1.0.0/16 +2a00:64:0:a:1:200::/88", "2a00:64:0:a:1:203::", true},
+    {"@2a00:64::/56 -10.1.0.0/16 +2a00:64:0:a::/72", "2a00:64:0:a:1:203::", false},
+    {"@2a00:64::/40 +10.1.2.0/24 -2a00:64:a:102::/72", "2a00:64:a:102:3::", false},
+    {"@2a00:64::/40 +10.1.2.3 -2a00:64:a:102::/72", "2a00:64:a:102:3::", true},
+    {"@2a00:64::/96 +2a00:64::/32", "2a00:64::10.1.2.3", false},
+    {"@2a00:64::/96 +2a00:64::/96", "2a00:64::10.1.2.3", true},
+    {"@2a00:64::/32 +2a00:64::/32", "2a00:64:a01:203:100::", true},
+    {"@2a00:64::/32 +2a00::/16", "2a00:64:a01:203:100::", false},
+    {"@2a00:64::/32 +0.0.0.0/0", "2a00:64:a01:203:100::", false},
+    {"@2a00:64::/96 -2a00::/16 +9.0.0.0/8", "2a00:64::9.9.9.9", true},
 };
 
 static void test_operator_rows(void **state)
@@ -300,7 +343,8 @@ static void test_operator_rows(void **state)
             if (!cidr_parse(&cidr, row + 1)) {
                 fail_msg("%s is no network", row + 1);
             }
-            assert_true(target_policy_add(policy, &cidr, row[0] == '+'));
+            assert_true(row[0] == '@' ? target_policy_add_nat64(policy, &cidr)
+                                      : target_policy_add(policy, &cidr, row[0] == '+'));
         }
         struct ip ip = address(steps[i].address);
         if (target_allowed(policy, &ip) != steps[i].allowed) {
@@ -328,82 +372,29 @@ static void test_many_rows(void **state)
     target_policy_free(&policy);
 }
 
-/* The addresses of interfaces: these two functions stand in for those of the C library. */
-static struct sockaddr_storage faked_addresses[3];
-static struct ifaddrs faked[4];
-static bool fake_failure;
-static int lists_lent;
-
-int getifaddrs(struct ifaddrs **list)
-{
-    if (fake_failure) {
-        errno = EMFILE;
-        return -1;
-    }
-    static const char *const own[] = {"9.9.9.9", "2a00::9", "9.9.9.9"};
-    for (size_t i = 0; i < 3; i++) {
-        struct ip ip = address(own[i]);
-        ip_to_sockaddr(&ip, 0, &faked_addresses[i]);
-        faked[i].ifa_addr = (struct sockaddr *)&faked_addresses[i];
-        faked[i].ifa_next = &faked[i + 1];
-    }
-    faked[3] = (struct ifaddrs){0}; /* an interface may have no address */
-    *list = faked;
-    lists_lent++;
-    return 0;
-}
-
-void freeifaddrs(struct ifaddrs *list)
-{
-    assert_ptr_equal(list, faked);
-    lists_lent--;
-}
-
-static void test_own_addresses(void **state)
+/* Every length there is, and where the u octet lies in the prefix, its value. */
+static void test_nat64_prefixes(void **state)
 {
     (void)state;
-    static const struct {
-        const char *address;
-        bool allowed;
-    } rows[] = {
-        {"9.9.9.9", false},          {"9.9.9.8", true},        {"9.9.9.10", true}, {"::ffff:9.9.9.9", false},
-        {"64:ff9b::9.9.9.9", false}, {"::ffff:9.9.9.8", true}, {"2a00::9", false}, {"2a00::8", true},
-    };
-    struct target_policy *policy = target_policy_create();
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct ip ip = address(rows[i].address);
-        assert_true(target_allowed(policy, &ip));
+    for (unsigned bits = 0; bits <= 128; bits++) {
+        struct cidr prefix = {.ip = {.family = 6, .bytes = {0x20}}, .bits = bits};
+        bool fits = bits == 32 || bits == 40 || bits == 48 || bits == 56 || bits == 64 || bits == 96;
+        assert_int_equal(target_nat64_valid(&prefix), fits);
+        prefix.ip.family = 4;
+        assert_false(target_nat64_valid(&prefix));
     }
-    fake_failure = true;
-    errno = 0;
-    assert_false(target_policy_add_own(policy));
-    assert_int_equal(errno, EMFILE);
-    fake_failure = false;
-    assert_true(target_policy_add_own(policy));
-    assert_int_equal(lists_lent, 0);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct ip ip = address(rows[i].address);
-        if (target_allowed(policy, &ip) != rows[i].allowed) {
-            fail_msg("%s is %s", rows[i].address, rows[i].allowed ? "forbidden" : "allowed");
-        }
-        if (target_special(&ip) != NULL) {
-            fail_msg("%s is in the list", rows[i].address);
-        }
-    }
-    struct cidr wide;
-    assert_true(cidr_parse(&wide, "9.9.0.0/16"));
-    assert_true(target_policy_add(policy, &wide, true)); /* the operator has the last word */
-    struct ip own = address("9.9.9.9");
-    assert_true(target_allowed(policy, &own));
-    target_policy_free(&policy);
+    struct cidr prefix = {.ip = {.family = 6, .bytes = {[9] = 0xff}}, .bits = 96};
+    assert_true(target_nat64_valid(&prefix));
+    prefix.ip.bytes[8] = 1;
+    assert_false(target_nat64_valid(&prefix));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_special),       cmocka_unit_test(test_rows_have_no_gaps),
-        cmocka_unit_test(test_operator_rows), cmocka_unit_test(test_many_rows),
-        cmocka_unit_test(test_own_addresses),
+        cmocka_unit_test(test_special),        cmocka_unit_test(test_rows_have_no_gaps),
+        cmocka_unit_test(test_operator_rows),  cmocka_unit_test(test_many_rows),
+        cmocka_unit_test(test_nat64_prefixes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

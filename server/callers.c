@@ -1,0 +1,371 @@
+#include "server/callers.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <search.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/log.h"
+
+#define TICK_MS 500
+#define EVENTS 64
+
+/* A client and how many connections it has. */
+struct peer {
+    uint8_t key[CLIENT_KEY_SIZE];
+    unsigned connections;
+};
+
+enum caller_state {
+    CALLER_ASKING,
+    CALLER_WAITING,
+    CALLER_LEAVING, /* its owner is being told */
+    CALLER_ANSWERING,
+    CALLER_CUT
+};
+
+struct caller {
+    TAILQ_ENTRY(caller) turn; /* among those of the same state whose time runs */
+    enum caller_state state;
+    int fd;
+    uint64_t deadline;         /* ms */
+    struct peer *peer;         /* NULL: a trusted proxy */
+    struct caller_watch watch; /* CALLER_WAITING */
+};
+
+TAILQ_HEAD(queue, caller);
+
+struct callers {
+    struct callers_limits limits;
+    const struct client_proxies *trusted;
+    pthread_t thread;
+    int epoll, wake;
+    pthread_cond_t told;  /* nobody is CALLER_LEAVING */
+    pthread_mutex_t lock; /* guards what follows; never held while a watch is called */
+    bool stop;
+    size_t count;                   /* but for those that were cut */
+    struct queue asking, answering; /* the first deadline first: all have the same time */
+    void *peers; /* a tree by key; balanced, so that no choice of addresses makes it slow */
+    struct caller **by_fd;
+    size_t room;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(((const struct peer *)a)->key, ((const struct peer *)b)->key, CLIENT_KEY_SIZE);
+}
+
+/* False: its connections are not counted. */
+static bool key_of(const struct callers *c, const struct sockaddr *address, uint8_t key[CLIENT_KEY_SIZE])
+{
+    struct client client;
+    struct ip ip;
+    if (!ip_from_sockaddr(&ip, address)) {
+        return false;
+    }
+    client_init(&client, c->trusted, &ip);
+    ip = client_ip(&client);
+    client_key(&ip, key);
+    return !client.proxied;
+}
+
+bool callers_welcome(struct callers *c, const struct sockaddr *address)
+{
+    struct peer like;
+    if (c->limits.per_client == 0 || !key_of(c, address, like.key)) {
+        return true;
+    }
+    pthread_mutex_lock(&c->lock);
+    struct peer **found = tfind(&like, &c->peers, compare);
+    bool welcome = !found || (*found)->connections < c->limits.per_client;
+    pthread_mutex_unlock(&c->lock);
+    return welcome;
+}
+
+/* Under the lock. NULL: out of memory, or not to be counted. */
+static struct peer *peer_enter(struct callers *c, const struct sockaddr *address)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (!peer || !key_of(c, address, peer->key)) {
+        free(peer);
+        return NULL;
+    }
+    struct peer **found = tsearch(peer, &c->peers, compare);
+    if (!found || *found != peer) {
+        free(peer);
+        peer = found ? *found : NULL;
+    }
+    if (peer) {
+        peer->connections++;
+    }
+    return peer;
+}
+
+static void peer_leave(struct callers *c, struct peer *peer)
+{
+    if (peer && --peer->connections == 0) {
+        (void)tdelete(peer, &c->peers, compare);
+        free(peer);
+    }
+}
+
+static struct queue *queue_of(struct callers *c, enum caller_state state)
+{
+    return state == CALLER_ASKING ? &c->asking : state == CALLER_ANSWERING ? &c->answering : NULL;
+}
+
+static void set_state(struct callers *c, struct caller *caller, enum caller_state state)
+{
+    struct queue *from = queue_of(c, caller->state), *to = queue_of(c, state);
+    if (from) {
+        TAILQ_REMOVE(from, caller, turn);
+    }
+    caller->state = state;
+    if (to) {
+        caller->deadline = now_ms() + c->limits.transfer_ms;
+        TAILQ_INSERT_TAIL(to, caller, turn);
+    }
+}
+
+/* The HTTP library finds the connection closed, and closes it. */
+static void cut(struct callers *c, struct caller *caller, const char *why)
+{
+    struct log_field field = log_text("reason", why);
+    set_state(c, caller, CALLER_CUT);
+    c->count--;
+    (void)shutdown(caller->fd, SHUT_RDWR);
+    log_event(LOG_LEVEL_DEBUG, "connection_cut", &field, 1);
+}
+
+static bool make_room(struct callers *c, int fd)
+{
+    size_t wanted = c->room > 0 ? c->room : 256;
+    while (wanted <= (size_t)fd) {
+        wanted *= 2;
+    }
+    if (wanted > c->room) {
+        struct caller **larger = realloc(c->by_fd, wanted * sizeof(struct caller *));
+        if (!larger) {
+            return false;
+        }
+        memset(larger + c->room, 0, (wanted - c->room) * sizeof(struct caller *));
+        c->by_fd = larger;
+        c->room = wanted;
+    }
+    return true;
+}
+
+struct caller *callers_add(struct callers *c, int fd, const struct sockaddr *address)
+{
+    struct caller *caller = calloc(1, sizeof *caller);
+    pthread_mutex_lock(&c->lock);
+    if (!caller || fd < 0 || !make_room(c, fd)) {
+        pthread_mutex_unlock(&c->lock);
+        free(caller);
+        return NULL;
+    }
+    caller->fd = fd;
+    caller->state = CALLER_CUT; /* in no queue yet */
+    caller->peer = peer_enter(c, address);
+    c->by_fd[fd] = caller;
+    set_state(c, caller, CALLER_ASKING);
+    c->count++;
+    if (c->count > c->limits.crowded) {
+        cut(c, TAILQ_FIRST(&c->asking), "crowded");
+    }
+    pthread_mutex_unlock(&c->lock);
+    return caller;
+}
+
+void callers_remove(struct callers *c, struct caller *caller)
+{
+    if (!caller) {
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->count -= caller->state != CALLER_CUT;
+    set_state(c, caller, CALLER_CUT);
+    c->by_fd[caller->fd] = NULL;
+    peer_leave(c, caller->peer);
+    pthread_mutex_unlock(&c->lock);
+    free(caller);
+}
+
+void caller_waiting(struct callers *c, struct caller *caller, const struct caller_watch *watch)
+{
+    if (!caller) {
+        return;
+    }
+    struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.fd = caller->fd};
+    pthread_mutex_lock(&c->lock);
+    if (caller->state != CALLER_CUT) {
+        set_state(c, caller, CALLER_WAITING);
+        caller->watch = *watch;
+        (void)epoll_ctl(c->epoll, EPOLL_CTL_ADD, caller->fd, &event);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* From any state but CALLER_CUT, which is the last. */
+static void move_on(struct callers *c, struct caller *caller, enum caller_state state)
+{
+    if (!caller) {
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    while (caller->state == CALLER_LEAVING) {
+        pthread_cond_wait(&c->told, &c->lock);
+    }
+    if (caller->state == CALLER_WAITING) {
+        (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, caller->fd, NULL);
+    }
+    if (caller->state != CALLER_CUT) {
+        set_state(c, caller, state);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+void caller_answering(struct callers *c, struct caller *caller)
+{
+    move_on(c, caller, CALLER_ANSWERING);
+}
+
+void caller_asking(struct callers *c, struct caller *caller)
+{
+    move_on(c, caller, CALLER_ASKING);
+}
+
+/* Another connection may have got the same descriptor since the event came. */
+static bool has_left(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+static void look_after(struct callers *c, int fd)
+{
+    pthread_mutex_lock(&c->lock);
+    struct caller *caller = fd >= 0 && (size_t)fd < c->room ? c->by_fd[fd] : NULL;
+    bool left = caller && caller->state == CALLER_WAITING && has_left(fd);
+    if (left) {
+        set_state(c, caller, CALLER_LEAVING);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (!left) {
+        return;
+    }
+    /* caller_answering() waits for this, so that the owner stays for as long. */
+    struct caller_watch watch = caller->watch;
+    bool released = watch.on_gone(watch.owner);
+    pthread_mutex_lock(&c->lock);
+    if (released) {
+        (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
+    }
+    c->count -= released;
+    set_state(c, caller, released ? CALLER_CUT : CALLER_WAITING);
+    pthread_cond_broadcast(&c->told);
+    pthread_mutex_unlock(&c->lock);
+    if (released) {
+        watch.on_released(watch.owner);
+    }
+}
+
+/* Under the lock. */
+static void cut_late(struct callers *c, struct queue *queue, uint64_t now, const char *why)
+{
+    struct caller *first;
+    while ((first = TAILQ_FIRST(queue)) && first->deadline <= now) {
+        cut(c, first, why);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct callers *c = arg;
+    struct epoll_event events[EVENTS];
+    for (bool stop = false; !stop;) {
+        int n = epoll_wait(c->epoll, events, EVENTS, TICK_MS);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.fd != c->wake) {
+                look_after(c, events[i].data.fd);
+            }
+        }
+        pthread_mutex_lock(&c->lock);
+        cut_late(c, &c->asking, now_ms(), "request_too_slow");
+        cut_late(c, &c->answering, now_ms(), "answer_taken_too_slowly");
+        stop = c->stop;
+        pthread_mutex_unlock(&c->lock);
+    }
+    return NULL;
+}
+
+static void release(struct callers *c)
+{
+    if (c->wake >= 0) {
+        close(c->wake);
+    }
+    if (c->epoll >= 0) {
+        close(c->epoll);
+    }
+    pthread_cond_destroy(&c->told);
+    pthread_mutex_destroy(&c->lock);
+    free(c->by_fd);
+    free(c);
+}
+
+struct callers *callers_create(const struct callers_limits *limits, const struct client_proxies *trusted,
+                               char *why, size_t why_size)
+{
+    struct callers *c = calloc(1, sizeof *c);
+    if (!c) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    c->limits = *limits;
+    c->trusted = trusted;
+    TAILQ_INIT(&c->asking);
+    TAILQ_INIT(&c->answering);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->told, NULL);
+    c->epoll = epoll_create1(EPOLL_CLOEXEC);
+    c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = c->wake};
+    if (c->epoll < 0 || c->wake < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake, &event) != 0 ||
+        pthread_create(&c->thread, NULL, run, c) != 0) {
+        snprintf(why, why_size, "a thread for the callers cannot be started: %s", strerror(errno));
+        release(c);
+        return NULL;
+    }
+    return c;
+}
+
+void callers_free(struct callers **callers)
+{
+    struct callers *c = *callers;
+    *callers = NULL;
+    if (!c) {
+        return;
+    }
+    pthread_mutex_lock(&c->lock);
+    c->stop = true;
+    pthread_mutex_unlock(&c->lock);
+    (void)eventfd_write(c->wake, 1);
+    pthread_join(c->thread, NULL);
+    release(c);
+}

@@ -1,0 +1,57 @@
+/* callers.h: the connections of callers, as far as the HTTP library does not watch them: how many a client
+ * has, how long a request or an answer may take on the wire, and whether a caller that waits for its test is
+ * still there. One thread of its own; any thread may call. */
+#ifndef SERVER_CALLERS_H
+#define SERVER_CALLERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "server/client.h"
+
+struct callers;
+struct caller; /* one connection */
+
+struct callers_limits {
+    unsigned per_client;  /* connections of one client; 0: any number */
+    size_t crowded;       /* connections beyond which the slowest to ask are cut off */
+    unsigned transfer_ms; /* for a whole request to arrive, and for a whole answer to be taken */
+};
+
+/* Who waits with a connection. */
+struct caller_watch {
+    void *owner;
+    /* From the thread of the callers: the caller has closed its connection. True: nobody else looks after the
+     * request any more, and on_released comes; false: an answer is on the way already. */
+    bool (*on_gone)(void *owner);
+    void (*on_released)(void *owner);
+};
+
+/* Starts the thread. `trusted`: proxies, whose connections are those of many; outlives it. NULL with a
+ * sentence in `why`. */
+struct callers *callers_create(const struct callers_limits *limits, const struct client_proxies *trusted,
+                               char *why, size_t why_size);
+
+/* Ends the thread; all connections must have been removed. */
+void callers_free(struct callers **callers);
+
+/* Whether one more connection from this address is taken. */
+bool callers_welcome(struct callers *callers, const struct sockaddr *address);
+
+/* A connection was opened, and its time to ask begins. The socket must stay open until it is removed. NULL:
+ * out of memory; the connection is then not watched. The other calls take NULL for that. */
+struct caller *callers_add(struct callers *callers, int fd, const struct sockaddr *address);
+void callers_remove(struct callers *callers, struct caller *caller);
+
+/* The request has come in whole, and its test is under way: no time runs, but the caller may leave. The watch
+ * must stay until caller_answering() has returned or on_released was called. */
+void caller_waiting(struct callers *callers, struct caller *caller, const struct caller_watch *watch);
+
+/* The answer goes out: the time to take it begins. */
+void caller_answering(struct callers *callers, struct caller *caller);
+
+/* The answer has gone out: the time to ask again begins. */
+void caller_asking(struct callers *callers, struct caller *caller);
+
+#endif

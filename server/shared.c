@@ -1,0 +1,46 @@
+#include "server/shared.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct shared {
+    atomic_size_t holders;
+    size_t len;
+    char text[];
+};
+
+struct shared *shared_create(const char *text, size_t len)
+{
+    struct shared *s = malloc(sizeof *s + len + 1);
+    if (s) {
+        atomic_init(&s->holders, 1);
+        s->len = len;
+        memcpy(s->text, text, len);
+        s->text[len] = '\0';
+    }
+    return s;
+}
+
+struct shared *shared_hold(struct shared *s)
+{
+    atomic_fetch_add(&s->holders, 1);
+    return s;
+}
+
+void shared_release(struct shared *s)
+{
+    if (s && atomic_fetch_sub(&s->holders, 1) == 1) {
+        free(s);
+    }
+}
+
+const char *shared_text(const struct shared *s)
+{
+    return s->text;
+}
+
+size_t shared_len(const struct shared *s)
+{
+    return s->len;
+}

@@ -1,0 +1,101 @@
+#include "server/targets.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "probe/base/limits.h"
+#include "server/limiter.h"
+#include "server/log.h"
+
+#define NS_PER_S 1000000000u
+
+struct targets {
+    struct target_policy *policy;
+    struct limiter *limiter;
+};
+
+static bool add_networks(struct target_policy *policy, const struct config_list *list, bool allow)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct cidr network;
+        if (!cidr_parse(&network, list->items[i]) || !target_policy_add(policy, &network, allow)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_nat64(struct target_policy *policy, const struct config_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct cidr prefix;
+        if (!cidr_parse(&prefix, list->items[i]) || !target_policy_add_nat64(policy, &prefix)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct targets *targets_create(const struct config *config, char *why, size_t why_size)
+{
+    struct targets *t = calloc(1, sizeof *t);
+    if (t) {
+        t->policy = target_policy_create();
+        t->limiter = limiter_create(config->target_rate, LIMIT_TARGET_ENTRIES);
+    }
+    if (!t || !t->policy || !t->limiter || !add_networks(t->policy, &config->allow_target, true) ||
+        !add_networks(t->policy, &config->deny_target, false) ||
+        !add_nat64(t->policy, &config->nat64_prefix) || !target_policy_refresh_own(t->policy)) {
+        snprintf(why, why_size, "the target policy cannot be set up");
+        targets_free(&t);
+    }
+    return t;
+}
+
+void targets_free(struct targets **targets)
+{
+    struct targets *t = *targets;
+    *targets = NULL;
+    if (t) {
+        target_policy_free(&t->policy);
+        limiter_free(&t->limiter);
+        free(t);
+    }
+}
+
+static bool on_allowed(const void *context, const struct ip *ip)
+{
+    return target_allowed(context, ip);
+}
+
+struct target_guard targets_guard(const struct targets *t)
+{
+    return (struct target_guard){on_allowed, t->policy};
+}
+
+/* However an address is wrapped, it is the machine behind it that is spared. */
+unsigned targets_permit(void *targets, const struct ip *ip)
+{
+    struct targets *t = targets;
+    struct ip destination = target_destination(t->policy, ip);
+    uint8_t key[1 + sizeof destination.bytes] = {destination.family};
+    struct timespec now;
+
+    memcpy(key + 1, destination.bytes, sizeof destination.bytes);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t wait =
+        limiter_take(t->limiter, key, sizeof key, (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec);
+    return (unsigned)((wait + NS_PER_S - 1) / NS_PER_S);
+}
+
+void targets_refresh(struct targets *t)
+{
+    if (!target_policy_refresh_own(t->policy)) {
+        struct log_field field = log_text("reason", strerror(errno));
+        log_event(LOG_LEVEL_WARN, "own_addresses_not_read", &field, 1);
+    }
+}
