@@ -163,6 +163,35 @@ class ServiceTest(ProxyCase):
             self.assertIn("retry-after", refused.headers)
             first.join()
 
+    def test_tested_addresses_are_spared_whoever_asks(self):
+        with self.behind(target_rate="1/600") as (played, front):
+            path = service.Service.test_path(self.good_host(played).name)
+            self.check_report(ask(front.address, "GET", path, source=net.fresh_address()))
+            refused = ask(front.address, "GET", path, source=net.fresh_address())
+            self.assertEqual(self.problem(refused, 429, "rate_limited")["scope"], "target")
+            self.assertGreater(int(refused.headers["retry-after"]), 0)
+
+    def test_a_caller_that_leaves_ends_its_test(self):
+        with self.behind() as (played, front):
+            host = played.play(plain=[imapd.silence()])
+            path = service.Service.test_path(host.name, ports=str(played.imap))
+            with socket.create_connection(front.address) as gone:
+                gone.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\nX-Request-Id: gone-1\r\n\r\n" % path.encode())
+                service.wait_until(host.connections, 10 * service.slowness(), "the test has begun")
+            service.wait_until(lambda: host.connections()[0].left_at, 5 * service.slowness(), "the test is given up")
+            self.assertEqual(self.logged(played, "gone-1")["aborted"], "client")
+
+    def test_callers_share_the_connections_of_the_proxy(self):
+        """--client-connections is for those who come directly."""
+        with self.behind(client_connections=2) as (played, front), contextlib.ExitStack() as stack:
+            host = played.play(plain=[imapd.silence()])
+            path = service.Service.test_path(host.name, ports=str(played.imap))
+            for _ in range(10):
+                held = stack.enter_context(socket.create_connection(front.address, source_address=(
+                    net.fresh_address(), 0)))
+                held.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+            service.wait_until(lambda: len(host.connections()) == 10, 10 * service.slowness(), "ten tests run")
+
     def test_ids_go_both_ways(self):
         with self.behind() as (played, front):
             for given in ("a-1.b_2:C", "x" * 64):
