@@ -291,8 +291,8 @@ class Server:
             steps = self.steps(len(self.connections)) if callable(self.steps) else self.steps
             self.connections.append(connection)
             thread = threading.Thread(target=self._play, args=(connection, steps), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     @staticmethod
     def _play(connection, steps):
