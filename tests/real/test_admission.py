@@ -49,7 +49,7 @@ class AdmissionCase(case.Case):
         self.assertEqual(body["scope"], scope)
         seconds = int(answer.headers["retry-after"])
         self.assertGreaterEqual(seconds, 1)
-        self.assertIn("%d seconds" % seconds, body["detail"])
+        self.assertRegex(body["detail"], r"again in %s[;.]" % ("1 second" if seconds == 1 else "%d seconds" % seconds))
         return seconds
 
     def request_from(self, address, path, headers=None, timeout=60):
