@@ -5,6 +5,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -500,12 +501,27 @@ class ProxyTest(AccessCase):
             with self.subTest([line[:200] for line in lines]):
                 self.assertEqual(self.seen(STRANGE_PEER, lines, number), (STRANGE_PEER, None))
 
-    def test_the_id_of_a_refused_request_tells_the_client_too(self):
+    def test_refused_requests_are_logged_with_the_client_too(self):
         for number, (method, path, lines) in enumerate((("GET", "/nothing", []), ("GET", "/healthz", ["Host: y"]),
                                                         ("DELETE", "/healthz", []), ("GET", TEST, []))):
             self.ask(method, path, "X-Request-Id: row-%d" % number, X + "192.0.2.1", *lines, source=PROXY)
             line = self.line("row-%d" % number)
             self.assertEqual((line["client"], line["proxy"]), ("192.0.2.1", PROXY), line)
+
+
+class Ipv6ProxyTest(AccessCase):
+    options = {"listen": ["127.0.0.1:0", "[::1]:0"], "trusted_proxy": "::1"}
+
+    def test_a_proxy_may_come_over_ipv6(self):
+        wait_until(lambda: len(self.service.events("listening")) == 2, 5 * slowness(), "both addresses")
+        port = int(self.service.events("listening")[1]["address"].rpartition(":")[2])
+        rows = [(X + "192.0.2.1", "192.0.2.1"), (F + "for=\"[2001:db8::1]\"", "2001:db8::1"), ("Accept: */*", "::1")]
+        for number, (line, client) in enumerate(rows):
+            with socket.create_connection(("::1", port), 20 * slowness()) as sock:
+                sock.sendall(request("GET", "/healthz", "X-Request-Id: row-%d" % number, line))
+                self.assertEqual(service.read_answer(sock.makefile("rb")).status, 200)
+            logged = self.line("row-%d" % number)
+            self.assertEqual((logged["client"], logged["proxy"]), (client, "::1"))
 
 
 class ProxyLimitTest(AccessCase):
@@ -711,7 +727,8 @@ class KeySecrecyTest(AccessCase):
 
     def test_no_key_is_ever_logged(self):
         key = "Authorization: Bearer " + self.KEY
-        paths = ["/healthz", NOBODY, TEST, TEST + "?host=x&access_token=" + self.KEY, "/nothing?" + self.KEY]
+        paths = ["/healthz", NOBODY, TEST, TEST + "?host=x&access_token=" + self.KEY, "/nothing?" + self.KEY,
+                 "http://user:%s@x/healthz" % self.KEY, "http://%s@" % self.KEY]
         for line in (key, "Authorization: Bearer x" + self.KEY, "Authorization: " + self.KEY, key + "\r\n" + key,
                      key + "\r\nHost: y", key + "\r\nX-Bad : x", key + "\r\n folded", " " + key, key + "\0" + self.KEY,
                      "Authorization Bearer " + self.KEY, key + "\r\nContent-Length: 70000", key + "\x01",
