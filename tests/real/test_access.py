@@ -1,5 +1,6 @@
 """The front of the service: CORS, trusted proxies, API keys, the headers of every answer, several requests on one
 connection."""
+import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -9,6 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -586,6 +588,71 @@ class ProxyLimitTest(AccessCase):
             self.assertTrue(self.limited(STRANGE_PEER, F + "for=192.0.2.%d" % number))
         # Nor use up what others have.
         self.assertFalse(self.limited(PROXY, X + "192.0.2.1"))
+
+
+class CostTest(AccessCase):
+    """What a request costs its client, as openapi.yaml has it under "Limits"."""
+
+    RATE = 3
+    options = {"trusted_proxy": PROXY, "client_rate": "%d/600" % RATE, "target_rate": "1/600", "cache_seconds": 60,
+               "cors_origin": PAGE, "max_in_flight": 1}
+
+    def setUp(self):
+        super().setUp()
+        self.numbers = itertools.count(1)
+
+    def ask_as(self, client, method, path, *lines):
+        return self.ask(method, path, X + client, *lines, source=PROXY)
+
+    def client(self):
+        return "192.0.2.%d" % next(self.numbers)
+
+    def cost(self, client):
+        """How many tests the client has used up; it has none left then."""
+        left = 0
+        while self.ask_as(client, "GET", NOBODY + "&fresh=true").status == 200:
+            left += 1
+        return self.RATE - left
+
+    def test_one_request(self):
+        host = self.play()
+        path = self.service.test_path
+        preflight = ["Origin: " + PAGE, "Access-Control-Request-Method: GET"]
+        for method, target, status, cost, *lines in (
+                ("GET", path(host.name), 200, 1),
+                ("GET", path(host.name), 200, 0),
+                ("HEAD", path(host.name), 200, 0),
+                ("HEAD", NOBODY + "&ports=%d" % self.stage.imap, 200, 1),
+                ("GET", NOBODY + "&fresh=true", 200, 1),
+                ("GET", path(host.name, fresh="true"), 429, 1),
+                ("GET", path("10.1.2.3"), 403, 1),
+                ("GET", TEST, 400, 0),
+                ("GET", NOBODY + "&fresh=maybe", 400, 0),
+                ("POST", NOBODY, 405, 0),
+                ("OPTIONS", NOBODY, 204, 0, *preflight),
+                ("GET", "/v1/capabilities", 200, 0),
+                ("GET", "/readyz", 200, 0),
+                ("GET", "/nothing", 404, 0)):
+            with self.subTest((method, target)):
+                client = self.client()
+                answer = self.ask_as(client, method, target, *lines)
+                self.assertEqual((answer.status, self.cost(client)), (status, cost), answer)
+
+    def test_while_a_test_is_under_way(self):
+        go = threading.Event()
+        self.addCleanup(go.set)
+        host = self.play(go)
+        path = self.service.test_path(host.name)
+        starter, joiner, latecomer = self.client(), self.client(), self.client()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first = pool.submit(self.ask_as, starter, "GET", path)
+            wait_until(host.connections, 10 * slowness(), "the test has begun")
+            second = pool.submit(self.ask_as, joiner, "GET", path)
+            self.problem(self.ask_as(latecomer, "GET", NOBODY), 503, "overloaded")
+            time.sleep(0.3 * slowness())
+            go.set()
+            self.assertEqual([one.result().json()["cached"] for one in (first, second)], [False, True])
+        self.assertEqual([self.cost(client) for client in (starter, joiner, latecomer)], [1, 0, 0])
 
 
 class KeyTest(AccessCase):
