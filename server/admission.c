@@ -276,6 +276,7 @@ static void on_job_done(struct job *job)
         copy.body = a->env.cache_seconds > 0 ? mark_cached(job->body) : NULL;
     }
     struct waiter *w = land(f, &copy, &own);
+    leave(a); /* before the answers: whoever has one may ask for the next test at once */
     const struct waiter *starter = f->starter;
     while (w) {
         struct waiter *next = w->next; /* the waiter may be gone once it has its answer */
@@ -293,7 +294,6 @@ static void on_job_done(struct job *job)
     shared_release(own.report.body);
     shared_release(copy.body);
     flight_free(f);
-    leave(a);
 }
 
 void admission_forget(struct admission *a)

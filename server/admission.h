@@ -58,7 +58,7 @@ enum admission_result {
 /* NULL: out of memory. The environment's parts must outlive it. */
 struct admission *admission_create(const struct admission_env *env);
 
-/* Only when nothing is in flight. */
+/* Only when nothing is in flight and the pool has ended. */
 void admission_free(struct admission **admission);
 
 /* `client`, `len`: whose limit counts. `now`: ns of CLOCK_MONOTONIC. */

@@ -112,14 +112,14 @@ static bool is_authority(struct text t)
 static char *skip_authority(struct http_head *h, char *authority)
 {
     size_t len = strcspn(authority, "/?#");
+    char *path = authority + len;
     if (!is_authority((struct text){authority, len})) {
         fault(h, "The request target has no valid host (user names are not accepted). Send the path alone.");
-        return authority;
     }
-    if (authority[len] != '/') {
-        authority[--len] = '/';
+    if (*path != '/') {
+        *--path = '/';
     }
-    return authority + len;
+    return path;
 }
 
 char *http_head_target(struct http_head *h, char *raw)

@@ -34,7 +34,8 @@ struct request {
     struct client client;  /* who asks */
     struct http_head head;
     char *uri;  /* the target as sent; NULL: no memory was left for it */
-    char *path; /* in it, with "?" and query */
+    char *path; /* in it, without the query, which no log shows: callers put keys there as well */
+    const char *target_query; /* behind the "?" */
     const char *method;
     bool seen;     /* the headers have been looked at */
     bool waits;    /* the connection is suspended, or was */
@@ -83,6 +84,12 @@ struct request *request_create(const struct http_env *env, struct MHD_Connection
     client_init(&r->client, env->proxies, &peer);
     r->uri = target ? strdup(target) : NULL;
     r->path = r->uri ? http_head_target(&r->head, r->uri) : NULL;
+    r->target_query = "";
+    char *mark = r->path ? strchr(r->path, '?') : NULL;
+    if (mark) {
+        *mark = '\0';
+        r->target_query = mark + 1;
+    }
     return r;
 }
 
@@ -198,7 +205,7 @@ static void on_wait(struct waiter *waiter)
     caller_waiting(r->env->callers, r->caller, &(struct caller_watch){r, on_gone, on_released});
 }
 
-static enum MHD_Result start_test(struct request *r, const char *query, uint64_t key)
+static enum MHD_Result start_test(struct request *r, uint64_t key)
 {
     const struct http_env *env = r->env;
     struct problem problem;
@@ -207,7 +214,7 @@ static enum MHD_Result start_test(struct request *r, const char *query, uint64_t
     struct timespec now;
     uint8_t address[CLIENT_KEY_SIZE];
 
-    if (!query_parse(query, strlen(query), &env->limits, &r->query, &problem)) {
+    if (!query_parse(r->target_query, strlen(r->target_query), &env->limits, &r->query, &problem)) {
         return http_answer_refuse(&r->answer, &problem);
     }
     client_key(&ip, address);
@@ -280,7 +287,7 @@ static enum MHD_Result answer_options(struct request *r)
     return http_answer_send(&r->answer, MHD_HTTP_NO_CONTENT, response, NULL);
 }
 
-static enum MHD_Result dispatch(struct request *r, const char *query)
+static enum MHD_Result dispatch(struct request *r)
 {
     static const char alive[] = "{\"status\":\"ok\"}";
     struct problem problem;
@@ -296,7 +303,7 @@ static enum MHD_Result dispatch(struct request *r, const char *query)
     }
     switch (route) {
     case ROUTE_IMAP_TEST:
-        return start_test(r, query ? query : "", key);
+        return start_test(r, key);
     case ROUTE_CAPABILITIES:
         return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_take(capabilities_json()),
                                 "application/json");
@@ -317,7 +324,6 @@ static enum MHD_Result dispatch(struct request *r, const char *query)
 enum MHD_Result request_complete(struct request *r)
 {
     struct problem problem;
-    char *query = strchr(r->path, '?');
 
     if (r->waits) {
         return MHD_NO; /* nobody is there, or no memory was left for the answer */
@@ -327,11 +333,8 @@ enum MHD_Result request_complete(struct request *r)
         http_rules_body_too_large(&problem);
         return http_answer_refuse(&r->answer, &problem);
     }
-    if (query) {
-        *query++ = '\0';
-    }
     return strcmp(r->method, "OPTIONS") == 0 && r->env->cors_origins->count > 0 ? answer_options(r)
-                                                                                : dispatch(r, query);
+                                                                                : dispatch(r);
 }
 
 /* The library answers some requests by itself, most of them before their headers are seen. */

@@ -70,14 +70,19 @@ static const char *tests(unsigned count)
     return count == 1 ? "test" : "tests";
 }
 
+static const char *seconds(unsigned count)
+{
+    return count == 1 ? "second" : "seconds";
+}
+
 void http_rules_client_limited(struct rate rate, bool by_key, unsigned retry_after_s, struct problem *problem)
 {
     problem_set(
         problem, PROBLEM_RATE_LIMITED,
-        "%s has asked for more than its %u %s in %u seconds. Ask again in %u seconds; results that were "
-        "asked for before and still stand are given without a test.",
+        "%s has asked for more than its %u %s in %u %s. Ask again in %u %s; results that were asked for "
+        "before and still stand are given without a test.",
         by_key ? "This API key" : "This client address", rate.count, tests(rate.count), rate.seconds,
-        retry_after_s);
+        seconds(rate.seconds), retry_after_s, seconds(retry_after_s));
     problem->retry_after_s = retry_after_s;
     problem->scope = "client";
 }
@@ -86,9 +91,10 @@ void http_rules_target_limited(struct rate rate, unsigned retry_after_s, struct 
 {
     problem_set(
         problem, PROBLEM_RATE_LIMITED,
-        "An address of this host has had its %u %s in %u seconds, whoever asked for them and by whatever "
-        "name. Nothing is wrong with the host. Ask again in %u seconds.",
-        rate.count, tests(rate.count), rate.seconds, retry_after_s);
+        "An address of this host has had its %u %s in %u %s, whoever asked for them and by whatever name. "
+        "Nothing is wrong with the host. Ask again in %u %s.",
+        rate.count, tests(rate.count), rate.seconds, seconds(rate.seconds), retry_after_s,
+        seconds(retry_after_s));
     problem->retry_after_s = retry_after_s;
     problem->scope = "target";
 }

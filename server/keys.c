@@ -231,7 +231,11 @@ uint64_t keys_accept(const struct keys *keys, const char *authorization)
     }
     const char *key = authorization + sizeof scheme - 1;
     key += strspn(key, " ");
-    struct hash hash = hash_key(keys, key, strlen(key));
+    size_t len = strlen(key);
+    while (len > 0 && is_blank(key[len - 1])) { /* no part of the value (RFC 9110 section 5.5) */
+        len--;
+    }
+    struct hash hash = hash_key(keys, key, len);
     /* The lock is no part of what the keys are. */
     pthread_mutex_t *lock = (pthread_mutex_t *)&keys->lock;
     pthread_mutex_lock(lock);

@@ -1,5 +1,6 @@
 """What all test files of the bench share: how they are run, and what a report or a problem must look like."""
 import os
+import re
 import sys
 import unittest
 
@@ -28,11 +29,22 @@ class Case(unittest.TestCase):
         self.assertEqual(answer.headers.get("content-type", "").partition(";")[0], "application/json", answer)
         self.assertIn("x-request-id", answer.headers)
         self.assertIn("server-timing", answer.headers)
-        self.assertIn("cache-control", answer.headers)
         report = answer.json()
         schema.validate_report(report)
+        self.check_freshness(answer, report)
         self.check_consistency(report)
         return report
+
+    def check_freshness(self, answer, report):
+        """How old the result is, and how long it may be kept: "no-store", or some seconds of which Age are over."""
+        kept = re.fullmatch(r"no-store|max-age=([1-9]\d*)", answer.headers["cache-control"])
+        self.assertIsNotNone(kept, answer.headers["cache-control"])
+        self.assertEqual("age" in answer.headers, report["cached"], answer.headers)
+        if report["cached"]:
+            self.assertRegex(answer.headers["age"], r"\A(0|[1-9]\d*)\Z")
+            self.assertLessEqual(int(answer.headers["age"]), int(kept[1] or 0))
+        if report["verdict"] == "inconclusive":
+            self.assertEqual(kept[0], "no-store")
 
     def check_consistency(self, report):
         """What holds in every report, whatever was tested."""
@@ -73,6 +85,9 @@ class Case(unittest.TestCase):
         self.assertEqual(body["status"], status)
         self.assertEqual(body["type"], "urn:imap-test:problem:" + code)
         self.assertEqual(body["request_id"], answer.headers.get("x-request-id"))
+        self.assertEqual(answer.headers.get("cache-control"), "no-store")
+        self.assertNotIn("age", answer.headers)
+        self.assertEqual("retry-after" in answer.headers, status in (429, 503), answer)
         return body
 
     def ids(self, report, port=None):

@@ -55,13 +55,12 @@ def slowness():
 
 
 class Answer:
-    """One HTTP answer. Header names in lower case."""
+    """One HTTP answer. Header names in lower case; `fields` has every line, `headers` the first one of a name."""
 
     def __init__(self, status, headers, body):
         self.status, self.body = status, body
-        self.headers = {}
-        for name, value in headers:
-            self.headers.setdefault(name.lower(), value)
+        self.fields = [(name.lower(), value) for name, value in headers]
+        self.headers = dict(reversed(self.fields))
 
     def json(self):
         return json.loads(self.body)
@@ -191,8 +190,9 @@ class Service:
 
     # HTTP
 
-    def connect(self, timeout=None):
-        return socket.create_connection(self._address, timeout or 60 * slowness())
+    def connect(self, timeout=None, source=None):
+        """A connection, from another address of this machine where one is given."""
+        return socket.create_connection(self._address, timeout or 60 * slowness(), (source, 0) if source else None)
 
     def request(self, method, path, headers=None, body=None, timeout=None):
         connection = http.client.HTTPConnection(*self._address, timeout=timeout or 60 * slowness())
@@ -227,8 +227,8 @@ class Service:
         return answers
 
 
-def read_answer(stream):
-    """One answer from a stream, None where it ended before."""
+def read_answer(stream, method="GET"):
+    """One answer to a request of this method from a stream, None where it ended before."""
     try:
         status_line = stream.readline()
     except ConnectionResetError:
@@ -241,7 +241,10 @@ def read_answer(stream):
         name, _, value = line.decode("latin-1").partition(":")
         headers.append((name, value.strip()))
     length = dict((name.lower(), value) for name, value in headers).get("content-length")
-    body = stream.read(int(length)) if length is not None else stream.read()
+    if method == "HEAD" or status == 204:
+        body = b""
+    else:
+        body = stream.read(int(length)) if length is not None else stream.read()
     return Answer(status, headers, body)
 
 
