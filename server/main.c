@@ -30,6 +30,8 @@
 /* Everything else: log, loops, DNS, and callers that are told that there is no room. */
 #define DESCRIPTORS_RESERVED 384u
 #define DESCRIPTORS_PER_WORKER 16u
+/* Of those: connections that were cut and are not closed yet. */
+#define ROOM_TO_CLOSE (DESCRIPTORS_RESERVED / 4)
 
 /* How long answers may take to be written once all tests have ended. */
 #define DRAIN_MS 5000u
@@ -147,8 +149,9 @@ static bool build_front(struct service *s, char *why)
     struct callers_limits limits = {.per_client = c->client_connections, .transfer_ms = LIMIT_TRANSFER_MS};
     size_t all = (size_t)s->connections * c->listen.count;
 
-    /* Near the end of the room for connections; the library closes the one that was cut a little later. */
-    limits.crowded = all - all / 16;
+    /* Near the end of the room for connections, but beyond as many tests as there may be; the library closes
+     * the one that was cut a little later. */
+    limits.crowded = all - (all / 16 < ROOM_TO_CLOSE ? all / 16 : ROOM_TO_CLOSE);
     if (!c->given[OPTION_CLIENT_CONNECTIONS]) {
         limits.per_client = c->client_rate.count == 0 ? 0 : limits.per_client;
         limits.per_client = limits.per_client > all / 2 ? (unsigned)(all / 2) : limits.per_client;

@@ -168,5 +168,25 @@ class CrowdTest(CallersCase):
         self.assertEqual([closed(sock) for sock in slow[-50:]].count(True), 0)
 
 
+class WaitingCrowdTest(CallersCase):
+    """Few addresses join one slow test with all the connections there are: one test, that of nobody else."""
+
+    options = {"max_in_flight": 200, "cache_seconds": 30, "client_rate": "60/60"}
+
+    def test_those_that_wait_longest_make_way(self):
+        host = self.stage.play([imapd.silence()], [imapd.silence()])
+        request = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.service.test_path(host.name).encode()
+        crowd = []
+        for index in range(420):
+            crowd.append(self.connect_from("127.0.1.%d" % (1 + index // 140)))
+            crowd[-1].sendall(request)
+        time.sleep(0.5 * slowness())
+        for index in range(10):
+            self.assertLess(self.healthy_ms(address="127.0.2.%d" % (1 + index)), 1000 * slowness())
+        self.assertGreater([closed(sock) for sock in crowd[:100]].count(True), 20)
+        self.assertEqual([closed(sock) for sock in crowd[200:]].count(True), 0)
+        self.assertEqual(len(host.connections()), 2)
+
+
 if __name__ == "__main__":
     unittest.main()

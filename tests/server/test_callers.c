@@ -253,6 +253,40 @@ static void test_the_slowest_make_way_for_others(void **state)
     close_fixture(&f);
 }
 
+static void test_where_all_wait_the_longest_makes_way(void **state)
+{
+    struct fixture f;
+    struct owner owners[3] = {{.let_go = true}, {.let_go = false}, {.let_go = true}};
+    (void)state;
+    open_fixture(&f, 0, 3, 60000);
+    for (size_t i = 0; i < 3; i++) {
+        (void)add(&f, "198.51.100.1");
+        caller_waiting(f.callers, f.caller[i], &(struct caller_watch){&owners[i], on_gone, on_released});
+        assert_false(cut_within(&f, i, 20));
+    }
+    (void)add(&f, "198.51.100.2");
+    wait_for(&owners[0].released);
+    assert_true(cut_within(&f, 0, 1000));
+    assert_false(cut_within(&f, 3, 20));
+    caller_answering(f.callers, f.caller[3]);
+    /* The answer of the next one is on the way already: it is cut all the same, and counts no more. */
+    (void)add(&f, "198.51.100.2");
+    wait_for(&owners[1].gone);
+    caller_answering(f.callers, f.caller[1]);
+    assert_true(cut_within(&f, 1, 1000));
+    drop(&f, 0);
+    drop(&f, 1);
+    assert_int_equal(atomic_load(&owners[1].released), 0);
+    assert_int_equal(atomic_load(&owners[2].gone), 0);
+    drop(&f, 3);
+    (void)add(&f, "198.51.100.2");
+    assert_false(cut_within(&f, 2, 20));
+    assert_false(cut_within(&f, 4, 20));
+    assert_false(cut_within(&f, 5, 20));
+    caller_answering(f.callers, f.caller[2]);
+    close_fixture(&f);
+}
+
 static void test_a_connection_that_is_not_watched(void **state)
 {
     struct fixture f;
@@ -275,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_leaving_too_late),
         cmocka_unit_test(test_connections_of_a_client),
         cmocka_unit_test(test_the_slowest_make_way_for_others),
+        cmocka_unit_test(test_where_all_wait_the_longest_makes_way),
         cmocka_unit_test(test_a_connection_that_is_not_watched),
     };
     log_open(LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
