@@ -53,7 +53,7 @@ struct service {
     struct admission *admission;
     struct callers *callers;
     struct http *http;
-    unsigned connections; /* of one listening socket */
+    unsigned connections; /* there is room for, on all listening sockets together */
     bool dns_ready;
 };
 
@@ -91,9 +91,9 @@ static void fit_descriptors(struct service *s)
         log_event(LOG_LEVEL_INFO, "max_in_flight_lowered", fields, 3);
         s->config.max_in_flight = (unsigned)fit;
     }
-    /* Each listening socket counts its connections by itself; together they must leave the tests theirs. */
-    s->connections =
-        (s->config.max_in_flight + DESCRIPTORS_RESERVED / 2) / (unsigned)s->config.listen.count + 1;
+    /* The HTTP library counts those of each listening socket by themselves, so that a crowd at one would fill
+     * its share without being one: all together are counted by callers.c alone. */
+    s->connections = s->config.max_in_flight + DESCRIPTORS_RESERVED / 2 + 1;
 }
 
 static void warn_without_effect(const struct config *config)
@@ -147,7 +147,7 @@ static bool build_front(struct service *s, char *why)
 {
     const struct config *c = &s->config;
     struct callers_limits limits = {.per_client = c->client_connections, .transfer_ms = LIMIT_TRANSFER_MS};
-    size_t all = (size_t)s->connections * c->listen.count;
+    size_t all = s->connections;
 
     /* Near the end of the room for connections, but beyond as many tests as there may be; the library closes
      * the one that was cut a little later. */

@@ -168,6 +168,18 @@ class CrowdTest(CallersCase):
         self.assertEqual([closed(sock) for sock in slow[-50:]].count(True), 0)
 
 
+class TwoListenersTest(CallersCase):
+    """A crowd at one of several listening sockets is one too."""
+
+    options = {"max_in_flight": 4, "client_connections": 1000, "listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+
+    def test_the_slowest_make_way(self):
+        for index in range(300):
+            self.connect_from("127.0.1.%d" % (1 + index % 200)).sendall(b"GET / HT")
+            if index > 80 and index % 20 == 0:
+                self.assertLess(self.healthy_ms(), 1000 * slowness())
+
+
 class WaitingCrowdTest(CallersCase):
     """Few addresses join one slow test with all the connections there are: one test, that of nobody else."""
 
