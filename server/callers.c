@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "probe/base/limits.h"
 #include "server/log.h"
+#include "server/shared.h"
 
 #define TICK_MS 500
 #define EVENTS 64
@@ -154,7 +156,7 @@ static void uncount(struct callers *c, struct caller *caller)
     caller->counted = false;
 }
 
-/* The HTTP library, or for one that waits the thread, finds the connection closed. */
+/* The HTTP library, or for one that waits the thread, finds it closed. */
 static void cut(struct callers *c, struct caller *caller, const char *why)
 {
     struct log_field field = log_text("reason", why);
@@ -164,8 +166,7 @@ static void cut(struct callers *c, struct caller *caller, const char *why)
     log_event(LOG_LEVEL_DEBUG, "connection_cut", &field, 1);
 }
 
-/* Who asks, waits or takes its answer for longest: of many that wait for one slow test none may stay for
- * good. The one that has just come is among them. */
+/* Who asks, waits or takes its answer for longest; the one that has just come is among them. */
 static struct caller *slowest(const struct callers *c)
 {
     struct caller *firsts[] = {TAILQ_FIRST(&c->asking), TAILQ_FIRST(&c->waiting), TAILQ_FIRST(&c->answering)};
@@ -334,7 +335,8 @@ static void *run(void *arg)
         }
         pthread_mutex_lock(&c->lock);
         cut_late(c, &c->asking, now_ms(), "request_too_slow");
-        cut_late(c, &c->answering, now_ms(), "answer_taken_too_slowly");
+        uint64_t ahead = shared_total() > LIMIT_ANSWERS_BYTES ? LIMIT_TRANSFER_MS - LIMIT_PRESSED_MS : 0;
+        cut_late(c, &c->answering, now_ms() + ahead, "answer_taken_too_slowly");
         stop = c->stop;
         pthread_mutex_unlock(&c->lock);
     }

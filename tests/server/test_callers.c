@@ -16,7 +16,9 @@
 
 #include <cmocka.h>
 
+#include "probe/base/limits.h"
 #include "server/log.h"
+#include "server/shared.h"
 
 #define MOST 16
 
@@ -124,6 +126,30 @@ static void test_each_step_has_its_time(void **state)
     assert_false(cut_within(&f, asking, 1));
     assert_true(cut_within(&f, answering, 3000));
     assert_true(cut_within(&f, asking, 3000));
+    close_fixture(&f);
+}
+
+static void test_answers_are_to_be_taken_sooner_where_they_hold_much(void **state)
+{
+    struct fixture f;
+    char *text = calloc(1, LIMIT_ANSWERS_BYTES + 1);
+    (void)state;
+    assert_non_null(text);
+    open_fixture(&f, 0, 100, LIMIT_TRANSFER_MS);
+    size_t asking = add(&f, "198.51.100.1"), i = add(&f, "198.51.100.1");
+    caller_answering(f.callers, f.caller[i]);
+    assert_false(cut_within(&f, i, (int)LIMIT_PRESSED_MS + 1500));
+    struct shared *large = shared_create(text, LIMIT_ANSWERS_BYTES + 1);
+    free(text);
+    assert_non_null(large);
+    assert_true(cut_within(&f, i, 1500));
+    i = add(&f, "198.51.100.1");
+    caller_answering(f.callers, f.caller[i]);
+    assert_false(cut_within(&f, i, (int)LIMIT_PRESSED_MS - 1000));
+    shared_release(large);
+    assert_int_equal(shared_total(), 0);
+    assert_false(cut_within(&f, i, 2000));
+    assert_false(cut_within(&f, asking, 1));
     close_fixture(&f);
 }
 
@@ -304,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whoever_asks_too_slowly_is_cut),
         cmocka_unit_test(test_each_step_has_its_time),
+        cmocka_unit_test(test_answers_are_to_be_taken_sooner_where_they_hold_much),
         cmocka_unit_test(test_waiting_has_no_time),
         cmocka_unit_test(test_leaving_is_told_once),
         cmocka_unit_test(test_leaving_too_late),
