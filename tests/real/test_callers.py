@@ -111,6 +111,24 @@ class SlowCallersTest(CallersCase):
             pass
         self.assertLess(taken, 600000)
 
+    def test_what_is_sent_while_a_test_runs_fills_little_memory(self):
+        """Nobody reads it: it waits in the kernel, for all the connections there may be."""
+        host = self.stage.play([imapd.silence()], [imapd.silence()])
+        sock = socket.socket()
+        self.addCleanup(sock.close)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.settimeout(1 * slowness())
+        sock.connect(self.service._address)
+        sock.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.service.test_path(host.name).encode())
+        time.sleep(0.3 * slowness())
+        sent = 0
+        try:
+            while sent < 1000000:
+                sent += sock.send(b"a" * 4096)
+        except TimeoutError:
+            pass
+        self.assertLess(sent, 64000)
+
     def test_a_test_under_way_has_its_own_time(self):
         """The limit on asking and answering does not cut a connection whose test lasts longer."""
         host = self.stage.play([imapd.silence()], [imapd.silence()])
