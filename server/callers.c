@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "probe/base/limits.h"
 #include "server/log.h"
+#include "server/shared.h"
 
 #define TICK_MS 500
 #define EVENTS 64
@@ -28,16 +30,18 @@ struct peer {
 enum caller_state {
     CALLER_ASKING,
     CALLER_WAITING,
-    CALLER_LEAVING, /* its owner is being told */
+    CALLER_DISMISSED, /* as waiting, but cut: found by the thread as one that has left */
+    CALLER_LEAVING,   /* its owner is being told */
     CALLER_ANSWERING,
     CALLER_CUT
 };
 
 struct caller {
-    TAILQ_ENTRY(caller) turn; /* among those of the same state whose time runs */
+    TAILQ_ENTRY(caller) turn; /* among those of the same state */
     enum caller_state state;
+    bool counted; /* in callers.count */
     int fd;
-    uint64_t deadline;         /* ms */
+    uint64_t deadline;         /* ms; of no effect on those that wait, but for their turn to make way */
     struct peer *peer;         /* NULL: a trusted proxy */
     struct caller_watch watch; /* CALLER_WAITING */
 };
@@ -52,8 +56,8 @@ struct callers {
     pthread_cond_t told;  /* nobody is CALLER_LEAVING */
     pthread_mutex_t lock; /* guards what follows; never held while a watch is called */
     bool stop;
-    size_t count;                   /* but for those that were cut */
-    struct queue asking, answering; /* the first deadline first: all have the same time */
+    size_t count;                            /* but for those that were cut */
+    struct queue asking, waiting, answering; /* the first deadline first: all have the same time */
     void *peers; /* a tree by key; balanced, so that no choice of addresses makes it slow */
     struct caller **by_fd;
     size_t room;
@@ -127,7 +131,10 @@ static void peer_leave(struct callers *c, struct peer *peer)
 
 static struct queue *queue_of(struct callers *c, enum caller_state state)
 {
-    return state == CALLER_ASKING ? &c->asking : state == CALLER_ANSWERING ? &c->answering : NULL;
+    return state == CALLER_ASKING      ? &c->asking
+           : state == CALLER_WAITING   ? &c->waiting
+           : state == CALLER_ANSWERING ? &c->answering
+                                       : NULL;
 }
 
 static void set_state(struct callers *c, struct caller *caller, enum caller_state state)
@@ -143,14 +150,33 @@ static void set_state(struct callers *c, struct caller *caller, enum caller_stat
     }
 }
 
-/* The HTTP library finds the connection closed, and closes it. */
+static void uncount(struct callers *c, struct caller *caller)
+{
+    c->count -= caller->counted;
+    caller->counted = false;
+}
+
+/* The HTTP library, or for one that waits the thread, finds it closed. */
 static void cut(struct callers *c, struct caller *caller, const char *why)
 {
     struct log_field field = log_text("reason", why);
-    set_state(c, caller, CALLER_CUT);
-    c->count--;
+    set_state(c, caller, caller->state == CALLER_WAITING ? CALLER_DISMISSED : CALLER_CUT);
+    uncount(c, caller);
     (void)shutdown(caller->fd, SHUT_RDWR);
     log_event(LOG_LEVEL_DEBUG, "connection_cut", &field, 1);
+}
+
+/* Who asks, waits or takes its answer for longest; the one that has just come is among them. */
+static struct caller *slowest(const struct callers *c)
+{
+    struct caller *firsts[] = {TAILQ_FIRST(&c->asking), TAILQ_FIRST(&c->waiting), TAILQ_FIRST(&c->answering)};
+    struct caller *found = NULL;
+    for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
+        if (firsts[i] && (!found || firsts[i]->deadline < found->deadline)) {
+            found = firsts[i];
+        }
+    }
+    return found;
 }
 
 static bool make_room(struct callers *c, int fd)
@@ -185,9 +211,10 @@ struct caller *callers_add(struct callers *c, int fd, const struct sockaddr *add
     caller->peer = peer_enter(c, address);
     c->by_fd[fd] = caller;
     set_state(c, caller, CALLER_ASKING);
+    caller->counted = true;
     c->count++;
     if (c->count > c->limits.crowded) {
-        cut(c, TAILQ_FIRST(&c->asking), "crowded");
+        cut(c, slowest(c), "crowded");
     }
     pthread_mutex_unlock(&c->lock);
     return caller;
@@ -199,7 +226,7 @@ void callers_remove(struct callers *c, struct caller *caller)
         return;
     }
     pthread_mutex_lock(&c->lock);
-    c->count -= caller->state != CALLER_CUT;
+    uncount(c, caller);
     set_state(c, caller, CALLER_CUT);
     c->by_fd[caller->fd] = NULL;
     peer_leave(c, caller->peer);
@@ -232,12 +259,11 @@ static void move_on(struct callers *c, struct caller *caller, enum caller_state 
     while (caller->state == CALLER_LEAVING) {
         pthread_cond_wait(&c->told, &c->lock);
     }
-    if (caller->state == CALLER_WAITING) {
+    if (caller->state == CALLER_WAITING || caller->state == CALLER_DISMISSED) {
         (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, caller->fd, NULL);
     }
-    if (caller->state != CALLER_CUT) {
-        set_state(c, caller, state);
-    }
+    bool was_cut = caller->state == CALLER_DISMISSED || caller->state == CALLER_CUT;
+    set_state(c, caller, was_cut ? CALLER_CUT : state);
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -262,7 +288,8 @@ static void look_after(struct callers *c, int fd)
 {
     pthread_mutex_lock(&c->lock);
     struct caller *caller = fd >= 0 && (size_t)fd < c->room ? c->by_fd[fd] : NULL;
-    bool left = caller && caller->state == CALLER_WAITING && has_left(fd);
+    enum caller_state before = caller ? caller->state : CALLER_CUT;
+    bool left = (before == CALLER_WAITING || before == CALLER_DISMISSED) && has_left(fd);
     if (left) {
         set_state(c, caller, CALLER_LEAVING);
     }
@@ -276,9 +303,9 @@ static void look_after(struct callers *c, int fd)
     pthread_mutex_lock(&c->lock);
     if (released) {
         (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
+        uncount(c, caller);
     }
-    c->count -= released;
-    set_state(c, caller, released ? CALLER_CUT : CALLER_WAITING);
+    set_state(c, caller, released ? CALLER_CUT : before);
     pthread_cond_broadcast(&c->told);
     pthread_mutex_unlock(&c->lock);
     if (released) {
@@ -308,7 +335,8 @@ static void *run(void *arg)
         }
         pthread_mutex_lock(&c->lock);
         cut_late(c, &c->asking, now_ms(), "request_too_slow");
-        cut_late(c, &c->answering, now_ms(), "answer_taken_too_slowly");
+        uint64_t ahead = shared_total() > LIMIT_ANSWERS_BYTES ? LIMIT_TRANSFER_MS - LIMIT_PRESSED_MS : 0;
+        cut_late(c, &c->answering, now_ms() + ahead, "answer_taken_too_slowly");
         stop = c->stop;
         pthread_mutex_unlock(&c->lock);
     }
@@ -340,6 +368,7 @@ struct callers *callers_create(const struct callers_limits *limits, const struct
     c->limits = *limits;
     c->trusted = trusted;
     TAILQ_INIT(&c->asking);
+    TAILQ_INIT(&c->waiting);
     TAILQ_INIT(&c->answering);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->told, NULL);

@@ -15,7 +15,7 @@ struct caller; /* one connection */
 
 struct callers_limits {
     unsigned per_client;  /* connections of one client; 0: any number */
-    size_t crowded;       /* connections beyond which the slowest to ask are cut off */
+    size_t crowded;       /* connections beyond which the slowest are cut off, whatever they do */
     unsigned transfer_ms; /* for a whole request to arrive, and for a whole answer to be taken */
 };
 

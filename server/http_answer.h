@@ -16,6 +16,7 @@ struct http_answer {
     struct admission *admission; /* tells whether the service stops */
     struct cors cors;
     unsigned max_age_s;    /* how long the caller may keep it; 0: not at all */
+    bool last;             /* the connection is closed behind it */
     unsigned status;       /* of what was sent, 0: nothing yet */
     const char *problem;   /* its code, NULL: none */
     char id[HTTP_ID_SIZE]; /* of the request */

@@ -126,6 +126,9 @@ enum MHD_Result request_headers(struct request *r, const char *method, const cha
     r->head.copied = HEADS_ARE_COPIED;
     http_head_line(&r->head, method, target, version);
     (void)MHD_get_connection_values_n(r->answer.connection, MHD_HEADER_KIND, on_header, r);
+    /* The library ends the line before a chunk with a bare LF too: where a proxy sees it end elsewhere, what
+     * is in the chunks for it would be further requests for us. */
+    r->answer.last = r->head.encodings > 0;
     return http_head_check(&r->head, size ? size->header_size : 0, &problem)
                ? MHD_YES
                : http_answer_refuse(&r->answer, &problem);

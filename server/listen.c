@@ -17,11 +17,14 @@
  * without a bound takes megabytes for each connection. */
 #define SEND_BUFFER (128 * 1024)
 
+/* Of what a caller sends on while its test is under way and nobody reads; likewise. */
+#define RECEIVE_BUFFER (16 * 1024)
+
 int listen_open(const char *endpoint, char *why, size_t why_size)
 {
     struct ip ip = {.family = 0};
     struct sockaddr_storage ss;
-    int port = 0, one = 1, room = SEND_BUFFER;
+    int port = 0, one = 1, out = SEND_BUFFER, in = RECEIVE_BUFFER;
 
     if (!config_endpoint(endpoint, &ip, &port)) {
         snprintf(why, why_size, "%s is not an address with a port", endpoint);
@@ -30,7 +33,8 @@ int listen_open(const char *endpoint, char *why, size_t why_size)
     socklen_t len = ip_to_sockaddr(&ip, (uint16_t)port, &ss);
     int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in) < 0 ||
         (ip.family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
         bind(fd, (const struct sockaddr *)&ss, len) < 0 || listen(fd, BACKLOG) < 0) {
         snprintf(why, why_size, "cannot listen on %s: %s", endpoint, strerror(errno));

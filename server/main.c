@@ -30,6 +30,8 @@
 /* Everything else: log, loops, DNS, and callers that are told that there is no room. */
 #define DESCRIPTORS_RESERVED 384u
 #define DESCRIPTORS_PER_WORKER 16u
+/* Of those: connections that were cut and are not closed yet. */
+#define ROOM_TO_CLOSE (DESCRIPTORS_RESERVED / 4)
 
 /* How long answers may take to be written once all tests have ended. */
 #define DRAIN_MS 5000u
@@ -51,7 +53,7 @@ struct service {
     struct admission *admission;
     struct callers *callers;
     struct http *http;
-    unsigned connections; /* of one listening socket */
+    unsigned connections; /* there is room for, on all listening sockets together */
     bool dns_ready;
 };
 
@@ -89,9 +91,9 @@ static void fit_descriptors(struct service *s)
         log_event(LOG_LEVEL_INFO, "max_in_flight_lowered", fields, 3);
         s->config.max_in_flight = (unsigned)fit;
     }
-    /* Each listening socket counts its connections by itself; together they must leave the tests theirs. */
-    s->connections =
-        (s->config.max_in_flight + DESCRIPTORS_RESERVED / 2) / (unsigned)s->config.listen.count + 1;
+    /* The HTTP library counts those of each listening socket by themselves, so that a crowd at one would fill
+     * its share without being one: all together are counted by callers.c alone. */
+    s->connections = s->config.max_in_flight + DESCRIPTORS_RESERVED / 2 + 1;
 }
 
 static void warn_without_effect(const struct config *config)
@@ -145,10 +147,11 @@ static bool build_front(struct service *s, char *why)
 {
     const struct config *c = &s->config;
     struct callers_limits limits = {.per_client = c->client_connections, .transfer_ms = LIMIT_TRANSFER_MS};
-    size_t all = (size_t)s->connections * c->listen.count;
+    size_t all = s->connections;
 
-    /* Near the end of the room for connections; the library closes the one that was cut a little later. */
-    limits.crowded = all - all / 16;
+    /* Near the end of the room for connections, but beyond as many tests as there may be; the library closes
+     * the one that was cut a little later. */
+    limits.crowded = all - (all / 16 < ROOM_TO_CLOSE ? all / 16 : ROOM_TO_CLOSE);
     if (!c->given[OPTION_CLIENT_CONNECTIONS]) {
         limits.per_client = c->client_rate.count == 0 ? 0 : limits.per_client;
         limits.per_client = limits.per_client > all / 2 ? (unsigned)(all / 2) : limits.per_client;

@@ -10,6 +10,8 @@ struct shared {
     char text[];
 };
 
+static atomic_size_t total;
+
 struct shared *shared_create(const char *text, size_t len)
 {
     struct shared *s = malloc(sizeof *s + len + 1);
@@ -18,6 +20,7 @@ struct shared *shared_create(const char *text, size_t len)
         s->len = len;
         memcpy(s->text, text, len);
         s->text[len] = '\0';
+        atomic_fetch_add(&total, len);
     }
     return s;
 }
@@ -31,8 +34,14 @@ struct shared *shared_hold(struct shared *s)
 void shared_release(struct shared *s)
 {
     if (s && atomic_fetch_sub(&s->holders, 1) == 1) {
+        atomic_fetch_sub(&total, s->len);
         free(s);
     }
+}
+
+size_t shared_total(void)
+{
+    return atomic_load(&total);
 }
 
 const char *shared_text(const struct shared *s)

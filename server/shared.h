@@ -18,4 +18,7 @@ void shared_release(struct shared *shared);
 const char *shared_text(const struct shared *shared);
 size_t shared_len(const struct shared *shared);
 
+/* Bytes of all texts that somebody holds. */
+size_t shared_total(void);
+
 #endif

@@ -47,6 +47,11 @@
 /* How long a whole request may take to arrive, and a whole answer to be taken, in ms. */
 #define LIMIT_TRANSFER_MS 30000u
 
+/* Reports that are kept or being sent, of several megabytes each where a server wants it so. Beyond, callers have
+ * less time to take theirs. */
+#define LIMIT_ANSWERS_BYTES (4 * LIMIT_CACHE_BYTES)
+#define LIMIT_PRESSED_MS 2000u
+
 /* What a caller may send. */
 #define LIMIT_HOST_BYTES 253u
 #define LIMIT_LABEL_BYTES 63u

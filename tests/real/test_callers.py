@@ -111,6 +111,24 @@ class SlowCallersTest(CallersCase):
             pass
         self.assertLess(taken, 600000)
 
+    def test_what_is_sent_while_a_test_runs_fills_little_memory(self):
+        """Nobody reads it: it waits in the kernel, for all the connections there may be."""
+        host = self.stage.play([imapd.silence()], [imapd.silence()])
+        sock = socket.socket()
+        self.addCleanup(sock.close)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.settimeout(1 * slowness())
+        sock.connect(self.service._address)
+        sock.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.service.test_path(host.name).encode())
+        time.sleep(0.3 * slowness())
+        sent = 0
+        try:
+            while sent < 1000000:
+                sent += sock.send(b"a" * 4096)
+        except TimeoutError:
+            pass
+        self.assertLess(sent, 64000)
+
     def test_a_test_under_way_has_its_own_time(self):
         """The limit on asking and answering does not cut a connection whose test lasts longer."""
         host = self.stage.play([imapd.silence()], [imapd.silence()])
@@ -166,6 +184,38 @@ class CrowdTest(CallersCase):
                 self.assertLess(self.healthy_ms(), 1000 * slowness())
         self.assertGreater([closed(sock) for sock in slow[:200]].count(True), 150)
         self.assertEqual([closed(sock) for sock in slow[-50:]].count(True), 0)
+
+
+class TwoListenersTest(CallersCase):
+    """A crowd at one of several listening sockets is one too."""
+
+    options = {"max_in_flight": 4, "client_connections": 1000, "listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+
+    def test_the_slowest_make_way(self):
+        for index in range(300):
+            self.connect_from("127.0.1.%d" % (1 + index % 200)).sendall(b"GET / HT")
+            if index > 80 and index % 20 == 0:
+                self.assertLess(self.healthy_ms(), 1000 * slowness())
+
+
+class WaitingCrowdTest(CallersCase):
+    """Few addresses join one slow test with all the connections there are: one test, that of nobody else."""
+
+    options = {"max_in_flight": 200, "cache_seconds": 30, "client_rate": "60/60"}
+
+    def test_those_that_wait_longest_make_way(self):
+        host = self.stage.play([imapd.silence()], [imapd.silence()])
+        request = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.service.test_path(host.name).encode()
+        crowd = []
+        for index in range(420):
+            crowd.append(self.connect_from("127.0.1.%d" % (1 + index // 140)))
+            crowd[-1].sendall(request)
+        time.sleep(0.5 * slowness())
+        for index in range(10):
+            self.assertLess(self.healthy_ms(address="127.0.2.%d" % (1 + index)), 1000 * slowness())
+        self.assertGreater([closed(sock) for sock in crowd[:100]].count(True), 20)
+        self.assertEqual([closed(sock) for sock in crowd[200:]].count(True), 0)
+        self.assertEqual(len(host.connections()), 2)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@
 
 #include <cmocka.h>
 
+#include "probe/base/limits.h"
 #include "server/log.h"
+#include "server/shared.h"
 
 #define MOST 16
 
@@ -124,6 +126,30 @@ static void test_each_step_has_its_time(void **state)
     assert_false(cut_within(&f, asking, 1));
     assert_true(cut_within(&f, answering, 3000));
     assert_true(cut_within(&f, asking, 3000));
+    close_fixture(&f);
+}
+
+static void test_answers_are_to_be_taken_sooner_where_they_hold_much(void **state)
+{
+    struct fixture f;
+    char *text = calloc(1, LIMIT_ANSWERS_BYTES + 1);
+    (void)state;
+    assert_non_null(text);
+    open_fixture(&f, 0, 100, LIMIT_TRANSFER_MS);
+    size_t asking = add(&f, "198.51.100.1"), i = add(&f, "198.51.100.1");
+    caller_answering(f.callers, f.caller[i]);
+    assert_false(cut_within(&f, i, (int)LIMIT_PRESSED_MS + 1500));
+    struct shared *large = shared_create(text, LIMIT_ANSWERS_BYTES + 1);
+    free(text);
+    assert_non_null(large);
+    assert_true(cut_within(&f, i, 1500));
+    i = add(&f, "198.51.100.1");
+    caller_answering(f.callers, f.caller[i]);
+    assert_false(cut_within(&f, i, (int)LIMIT_PRESSED_MS - 1000));
+    shared_release(large);
+    assert_int_equal(shared_total(), 0);
+    assert_false(cut_within(&f, i, 2000));
+    assert_false(cut_within(&f, asking, 1));
     close_fixture(&f);
 }
 
@@ -253,6 +279,40 @@ static void test_the_slowest_make_way_for_others(void **state)
     close_fixture(&f);
 }
 
+static void test_where_all_wait_the_longest_makes_way(void **state)
+{
+    struct fixture f;
+    struct owner owners[3] = {{.let_go = true}, {.let_go = false}, {.let_go = true}};
+    (void)state;
+    open_fixture(&f, 0, 3, 60000);
+    for (size_t i = 0; i < 3; i++) {
+        (void)add(&f, "198.51.100.1");
+        caller_waiting(f.callers, f.caller[i], &(struct caller_watch){&owners[i], on_gone, on_released});
+        assert_false(cut_within(&f, i, 20));
+    }
+    (void)add(&f, "198.51.100.2");
+    wait_for(&owners[0].released);
+    assert_true(cut_within(&f, 0, 1000));
+    assert_false(cut_within(&f, 3, 20));
+    caller_answering(f.callers, f.caller[3]);
+    /* The answer of the next one is on the way already: it is cut all the same, and counts no more. */
+    (void)add(&f, "198.51.100.2");
+    wait_for(&owners[1].gone);
+    caller_answering(f.callers, f.caller[1]);
+    assert_true(cut_within(&f, 1, 1000));
+    drop(&f, 0);
+    drop(&f, 1);
+    assert_int_equal(atomic_load(&owners[1].released), 0);
+    assert_int_equal(atomic_load(&owners[2].gone), 0);
+    drop(&f, 3);
+    (void)add(&f, "198.51.100.2");
+    assert_false(cut_within(&f, 2, 20));
+    assert_false(cut_within(&f, 4, 20));
+    assert_false(cut_within(&f, 5, 20));
+    caller_answering(f.callers, f.caller[2]);
+    close_fixture(&f);
+}
+
 static void test_a_connection_that_is_not_watched(void **state)
 {
     struct fixture f;
@@ -270,11 +330,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whoever_asks_too_slowly_is_cut),
         cmocka_unit_test(test_each_step_has_its_time),
+        cmocka_unit_test(test_answers_are_to_be_taken_sooner_where_they_hold_much),
         cmocka_unit_test(test_waiting_has_no_time),
         cmocka_unit_test(test_leaving_is_told_once),
         cmocka_unit_test(test_leaving_too_late),
         cmocka_unit_test(test_connections_of_a_client),
         cmocka_unit_test(test_the_slowest_make_way_for_others),
+        cmocka_unit_test(test_where_all_wait_the_longest_makes_way),
         cmocka_unit_test(test_a_connection_that_is_not_watched),
     };
     log_open(LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
