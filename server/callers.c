@@ -277,6 +277,16 @@ void caller_asking(struct callers *c, struct caller *caller)
     move_on(c, caller, CALLER_ASKING);
 }
 
+void callers_cut_asking(struct callers *c)
+{
+    struct caller *first;
+    pthread_mutex_lock(&c->lock);
+    while ((first = TAILQ_FIRST(&c->asking))) {
+        cut(c, first, "stopping");
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
 /* Another connection may have got the same descriptor since the event came. */
 static bool has_left(int fd)
 {

@@ -51,6 +51,9 @@ void caller_waiting(struct callers *callers, struct caller *caller, const struct
 /* The answer goes out: the time to take it begins. */
 void caller_answering(struct callers *callers, struct caller *caller);
 
+/* Cuts off all who have not asked yet, or not to the end. */
+void callers_cut_asking(struct callers *callers);
+
 /* The answer has gone out: the time to ask again begins. */
 void caller_asking(struct callers *callers, struct caller *caller);
 

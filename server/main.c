@@ -217,6 +217,7 @@ static void stop(struct service *s)
     }
     http_quiesce(s->http);
     nanosleep(&last_requests, NULL); /* accepted just before, not yet read */
+    callers_cut_asking(s->callers);
     if (!http_drain(s->http, DRAIN_MS)) {
         log_event(LOG_LEVEL_WARN, "answers_left_unwritten", NULL, 0);
     }

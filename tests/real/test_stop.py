@@ -108,6 +108,22 @@ class StopTest(case.Case):
             for connection in connections:
                 connection.close()
 
+    def test_requests_that_never_come_to_their_end_do_not_hold_it_up(self):
+        with stage.Stage() as here:
+            head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+            socks = [here.service.connect() for _ in range(20)]
+            for index, sock in enumerate(socks):
+                sock.sendall(head[:len(head) - index])
+                if index % 2:
+                    sock.close()
+            time.sleep(0.3 * SLOW)
+            began = time.monotonic()
+            here.service.stop()
+            self.assertLess(time.monotonic() - began, 2 * SLOW)
+            self.assertEqual(here.service.events("answers_left_unwritten"), [])
+            for sock in socks:
+                sock.close()
+
     def test_second_signal_does_not_break_the_stop(self):
         with stage.Stage(grace_ms=int(1000 * SLOW), io_timeout_ms=60000, deadline_ms=60000) as here:
             _, silent = self.load(here, 0, 5)
