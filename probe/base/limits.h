@@ -49,7 +49,7 @@
 
 /* Reports that are kept or being sent, of several megabytes each where a server wants it so. Beyond, callers have
  * less time to take theirs. */
-#define LIMIT_ANSWERS_BYTES (4 * LIMIT_CACHE_BYTES)
+#define LIMIT_ANSWERS_BYTES (128u * 1024 * 1024)
 #define LIMIT_PRESSED_MS 2000u
 
 /* What a caller may send. */

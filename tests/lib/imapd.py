@@ -167,6 +167,13 @@ def sleep(seconds):
     return lambda connection: time.sleep(seconds)
 
 
+def gate(event, seconds=30):
+    """Waits until the test sets the event."""
+    def step(_connection):
+        event.wait(seconds)
+    return step
+
+
 def starttls(context):
     return lambda connection: connection.secure(context)
 

@@ -21,13 +21,6 @@ import stage
 from service import Answer, read_answer, slowness, wait_until
 
 
-def gate(event):
-    """A step that waits until the test lets it go on."""
-    def step(_connection):
-        event.wait(20 * slowness())
-    return step
-
-
 class AdmissionCase(case.Case):
     options = {}
 
@@ -41,7 +34,7 @@ class AdmissionCase(case.Case):
         context = self.stage.context()
         plain = imapd.healthy_plain(context)
         if gated is not None:
-            plain = [gate(gated)] + list(plain)
+            plain = [imapd.gate(gated)] + list(plain)
         return self.stage.play(plain, imapd.healthy_tls(context))
 
     def limited(self, answer, scope):
@@ -367,6 +360,11 @@ class InFlightTest(AdmissionCase):
 class LeavingTest(AdmissionCase):
     options = {"cache_seconds": 30}
 
+    def setUp(self):
+        super().setUp()
+        self.pool = concurrent.futures.ThreadPoolExecutor(4)
+        self.addCleanup(self.pool.shutdown)
+
     def ask(self, name):
         sock = self.service.connect()
         sock.sendall(("GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.service.test_path(name)).encode())
@@ -417,6 +415,18 @@ class LeavingTest(AdmissionCase):
         for host in hosts:
             host.settle()
         self.assertEqual(self.service.test(self.play().name).status, 200)
+
+    def test_whoever_asks_while_the_last_one_leaves_gets_a_report(self):
+        """A test that is being given up is not joined any more."""
+        host = self.stage.play([imapd.sleep(0.02), imapd.greet(), imapd.close()], [imapd.sleep(0.02), imapd.close()])
+        for index in range(150):
+            name = self.stage.name(host.address)
+            socks = [self.ask(name) for _ in range(2)]
+            time.sleep(0.001 * (index % 10))
+            for sock in socks:
+                sock.close()
+            answers = self.pool.map(lambda delay: (time.sleep(delay / 5000), self.service.test(name))[1], range(4))
+            self.assertEqual([answer.status for answer in answers], 4 * [200])
 
     def test_whoever_asks_after_the_last_one_left_gets_a_test(self):
         host = self.stage.play([imapd.silence()], [imapd.silence()])
