@@ -32,6 +32,11 @@ struct log_field log_int(const char *key, int64_t value)
     return (struct log_field){.key = key, .type = LOG_INT, .number = value};
 }
 
+struct log_field log_bool(const char *key, bool value)
+{
+    return (struct log_field){.key = key, .type = LOG_BOOL, .number = value};
+}
+
 struct log_field log_ms(const char *key, double value)
 {
     return (struct log_field){.key = key, .type = LOG_MS, .ms = isfinite(value) ? round(value * 10) / 10 : 0};
@@ -62,6 +67,8 @@ static json_t *json_value(struct arena *arena, const struct log_field *field)
         return json_integer(field->number);
     case LOG_MS:
         return json_real(field->ms);
+    case LOG_BOOL:
+        return json_boolean(field->number);
     case LOG_TEXT:
         break;
     }
@@ -123,6 +130,8 @@ static bool append_field(struct buf *b, struct arena *arena, const struct log_fi
         return buf_printf(b, " %s=%" PRId64, field->key, field->number) == BUF_OK;
     case LOG_MS:
         return buf_printf(b, " %s=%.1f", field->key, field->ms) == BUF_OK;
+    case LOG_BOOL:
+        return buf_printf(b, " %s=%s", field->key, field->number ? "true" : "false") == BUF_OK;
     case LOG_TEXT:
         break;
     }

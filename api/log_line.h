@@ -4,6 +4,7 @@
 #ifndef API_LOG_LINE_H
 #define API_LOG_LINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -19,14 +20,14 @@ enum log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
 
-enum log_type { LOG_TEXT, LOG_INT, LOG_MS };
+enum log_type { LOG_TEXT, LOG_INT, LOG_MS, LOG_BOOL };
 
 /* Key and event names are ours: letters, digits, underscores. */
 struct log_field {
     const char *key;
     enum log_type type;
     struct text text; /* LOG_TEXT; absent: null in JSON, left out of a text line */
-    int64_t number;   /* LOG_INT */
+    int64_t number;   /* LOG_INT; LOG_BOOL: 0 or 1 */
     double ms;        /* LOG_MS, shown to 0.1 */
 };
 
@@ -34,6 +35,7 @@ struct log_field {
 struct log_field log_text(const char *key, const char *value);
 struct log_field log_bytes(const char *key, struct text value);
 struct log_field log_int(const char *key, int64_t value);
+struct log_field log_bool(const char *key, bool value);
 struct log_field log_ms(const char *key, double value);
 
 /* "error", "warn", "info", "debug". */

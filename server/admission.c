@@ -268,7 +268,7 @@ static void on_job_done(struct job *job)
     struct flight *f = job->owner;
     struct admission *a = f->admission;
     struct answer own = {.result = job->result, .retry_after_s = job->retry_after_s};
-    struct cached copy = {.verdict = job->verdict, .dns_ms = job->dns_ms, .test_ms = job->test_ms};
+    struct cached copy = {NULL, job->verdict, job->address, job->dns_ms, job->test_ms};
 
     own.report = copy;
     if (job->result == JOB_REPORTED) {

@@ -16,6 +16,7 @@ struct cache;
 struct cached {
     struct shared *body;
     enum verdict verdict;
+    struct ip address; /* as in struct job */
     double dns_ms, test_ms;
 };
 

@@ -288,6 +288,18 @@ void config_deinit(struct config *config)
     *config = (struct config){0};
 }
 
+bool config_knows_variable(const char *variable)
+{
+    char name[SOURCE_SIZE];
+    bool known = strncmp(variable, ENVIRONMENT, strlen(ENVIRONMENT)) != 0;
+    for (size_t i = 0; i < OPTION_COUNT && !known; i++) {
+        environment_name(&options[i], name);
+        known = options[i].kind != VALUE_COMMAND && strncmp(variable, name, strlen(name)) == 0 &&
+                variable[strlen(name)] == '=';
+    }
+    return known;
+}
+
 void config_print_help(FILE *out)
 {
     fprintf(out,

@@ -66,6 +66,9 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
                                char *(*env)(const char *name), char *err);
 void config_deinit(struct config *config);
 
+/* Whether a variable of the environment, NAME=VALUE, is an option's or none of this program's at all. */
+bool config_knows_variable(const char *variable);
+
 void config_print_help(FILE *out);
 void config_print_version(FILE *out);
 

@@ -1,6 +1,6 @@
 /* http_head.h: whether the head of a request (its line and its headers) is one to be answered: the grammar of
- * RFC 9110 and RFC 9112, read strictly, and our bounds. Pure; knows nothing of the HTTP library but that it may
- * take the head apart where it lies in memory, which is how bytes that it passed over come to light. */
+ * RFC 9110 and RFC 9112, read strictly, and our bounds. Pure; knows nothing of the HTTP library but that it
+ * may take the head apart where it lies in memory, which is how bytes that it passed over come to light. */
 #ifndef SERVER_HTTP_HEAD_H
 #define SERVER_HTTP_HEAD_H
 

@@ -43,7 +43,9 @@ struct request {
     size_t body_bytes;
     struct query query;
     struct waiter waiter;
-    const char *verdict; /* of the report sent, for the log */
+    const char *verdict; /* of the report sent; this and the next two for the log */
+    struct ip tested;    /* family 0: no address was tried */
+    bool cached;
     struct timespec started;
 };
 
@@ -149,6 +151,8 @@ static enum MHD_Result answer_report(struct request *r, const struct answer *ans
     char text[64];
 
     r->verdict = verdict_name(report->verdict);
+    r->tested = report->address;
+    r->cached = answer->cached;
     snprintf(text, sizeof text, "dns;dur=%.1f, test;dur=%.1f", report->dns_ms, report->test_ms);
     http_answer_header(&response, "Server-Timing", text);
     if (answer->cached) {
@@ -355,7 +359,7 @@ static void take_library_status(struct request *r)
 
 static void log_request(const struct request *r, bool sent)
 {
-    char client[IP_TEXT_SIZE] = "", peer[IP_TEXT_SIZE] = "";
+    char client[IP_TEXT_SIZE] = "", peer[IP_TEXT_SIZE] = "", tested[IP_TEXT_SIZE] = "";
     struct ip ip = client_ip(&r->client);
     struct timespec now;
 
@@ -363,6 +367,9 @@ static void log_request(const struct request *r, bool sent)
     if (ip.family != 0) {
         ip_format(&ip, client);
         ip_format(&r->client.peer, peer);
+    }
+    if (r->tested.family != 0) {
+        ip_format(&r->tested, tested);
     }
     struct log_field fields[] = {
         log_text("id", r->answer.id),
@@ -372,7 +379,9 @@ static void log_request(const struct request *r, bool sent)
         log_text("path", r->path ? r->path : ""),
         log_int("status", (int64_t)r->answer.status),
         log_text("host", r->waiter.on_wait ? r->query.probe.host : NULL),
+        log_text("address", r->tested.family != 0 ? tested : NULL),
         log_text("verdict", r->answer.status == MHD_HTTP_OK ? r->verdict : NULL),
+        log_bool("cached", r->cached),
         log_text("problem", r->answer.problem),
         log_text("aborted", sent ? NULL : "client"),
         log_ms("duration_ms", ms_between(&r->started, &now)),

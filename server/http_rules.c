@@ -61,8 +61,10 @@ void http_rules_overloaded(struct problem *problem)
 
 void http_rules_unauthorized(struct problem *problem)
 {
-    problem_set(problem, PROBLEM_UNAUTHORIZED,
-                "This service asks for an API key: send the header \"Authorization: Bearer KEY\".");
+    problem_set(
+        problem, PROBLEM_UNAUTHORIZED,
+        "This service asks for an API key, and this request has none, or one that is not valid: send the "
+        "header \"Authorization: Bearer KEY\".");
 }
 
 static const char *tests(unsigned count)
@@ -103,10 +105,10 @@ void http_rules_unreported(enum job_result result, struct problem *problem)
 {
     switch (result) {
     case JOB_BLOCKED:
-        problem_set(
-            problem, PROBLEM_TARGET_NOT_ALLOWED,
-            "This service does not connect to the addresses of this host: they are private, reserved or "
-            "excluded by its operator. Name a host with a public address.");
+        problem_set(problem, PROBLEM_TARGET_NOT_ALLOWED,
+                    "This service does not connect to the addresses of this host, or to the one given: they "
+                    "are private, "
+                    "reserved or excluded by its operator. Name a host with a public address.");
         break;
     case JOB_CANCELLED:
         http_rules_stopping(problem);

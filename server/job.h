@@ -29,6 +29,7 @@ struct job {
     unsigned retry_after_s; /* JOB_LIMITED */
     char *body;             /* malloc'd; the taker sets it to NULL */
     enum verdict verdict;
+    struct ip address; /* that was connected to, or was tried last; family 0: none */
     bool deadline_exceeded;
     double dns_ms, test_ms; /* for Server-Timing */
 

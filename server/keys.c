@@ -246,3 +246,12 @@ uint64_t keys_accept(const struct keys *keys, const char *authorization)
     memcpy(&identity, hash.bytes, sizeof identity);
     return found ? identity | (identity == 0) : 0;
 }
+
+size_t keys_count(const struct keys *keys)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&keys->lock;
+    pthread_mutex_lock(lock);
+    size_t count = keys->hashes->count;
+    pthread_mutex_unlock(lock);
+    return count;
+}

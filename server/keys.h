@@ -16,6 +16,9 @@ struct keys;
 struct keys *keys_load(const char *file, char *why, size_t why_size);
 void keys_free(struct keys **keys);
 
+/* How many there are, those that stand twice counted twice. Any thread. */
+size_t keys_count(const struct keys *keys);
+
 /* Reads the same file anew. Where keys_load() would refuse it the keys stay as they were, and `why` tells.
  * Other threads may be in keys_accept(). */
 bool keys_reload(struct keys *keys, char *why, size_t why_size);

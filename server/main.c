@@ -112,6 +112,17 @@ static void warn_without_effect(const struct config *config)
     }
 }
 
+/* What nobody reads may be a slip of the pen, and the option meant then has no effect. */
+static void warn_of_unknown_variables(void)
+{
+    for (char **variable = environ; *variable; variable++) {
+        if (!config_knows_variable(*variable)) {
+            struct log_field field = log_bytes("variable", (struct text){*variable, strcspn(*variable, "=")});
+            log_event(LOG_LEVEL_WARN, "unknown_variable", &field, 1);
+        }
+    }
+}
+
 static bool build(struct service *s, char *why)
 {
     const struct config *c = &s->config;
@@ -194,10 +205,12 @@ static bool listen_all(struct service *s, char *why)
             close(sockets[i]);
         } else {
             listen_name(sockets[i], name, sizeof name);
-            struct log_field fields[] = {log_text("address", name), log_text("version", IMAP_TESTD_VERSION),
+            struct log_field fields[] = {log_text("address", name),
+                                         log_text("version", IMAP_TESTD_VERSION),
                                          log_int("workers", s->config.workers),
                                          log_int("max_in_flight", s->config.max_in_flight),
-                                         log_int("trusted_roots", (int64_t)tls_env_roots(s->tls))};
+                                         log_int("trusted_roots", (int64_t)tls_env_roots(s->tls)),
+                                         log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
             log_event(LOG_LEVEL_INFO, "listening", fields, sizeof fields / sizeof fields[0]);
         }
     }
@@ -268,8 +281,9 @@ static void reload(struct service *s)
     }
     targets_refresh(s->targets);
     if (tls && keys) {
-        struct log_field field = log_int("trusted_roots", (int64_t)tls_env_roots(tls));
-        log_event(LOG_LEVEL_INFO, "reloaded", &field, 1);
+        struct log_field fields[] = {log_int("trusted_roots", (int64_t)tls_env_roots(tls)),
+                                     log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
+        log_event(LOG_LEVEL_INFO, "reloaded", fields, 2);
     }
 }
 
@@ -304,6 +318,7 @@ static int serve(struct service *s)
 
     log_open(s->config.log_format, s->config.log_level);
     warn_without_effect(&s->config);
+    warn_of_unknown_variables();
     if (!build(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_USAGE;

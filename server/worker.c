@@ -41,6 +41,20 @@ static void unlink_job(struct job *job)
     }
 }
 
+/* For the log of whose server was tested: one address tells it, both ports have mostly the same. */
+static struct ip tested_address(const struct report *r)
+{
+    struct ip address = {.family = 0};
+    for (size_t i = 0; i < r->port_count && address.family == 0; i++) {
+        const struct port_report *port = &r->ports[i];
+        address = port->address;
+        if (address.family == 0 && port->try_count > 0) {
+            address = port->tries[port->try_count - 1].address;
+        }
+    }
+    return address;
+}
+
 static void hand_back(struct worker *w, struct job *job, enum job_result result)
 {
     job->result = result;
@@ -65,6 +79,7 @@ static void on_probe_done(void *owner, const struct probe_end *end)
     job->retry_after_s = end->retry_after_s;
     if (end->outcome == PROBE_REPORTED) {
         job->verdict = job->report.verdict;
+        job->address = tested_address(&job->report);
         job->deadline_exceeded = job->report.deadline_exceeded;
         job->dns_ms = job->report.dns.duration_ms;
         job->test_ms = job->report.duration_ms;

@@ -33,15 +33,15 @@ static void test_forms(void **state)
 {
     (void)state;
     const struct log_field fields[] = {log_text("method", "GET"), log_text("path", "/v1/imap-test"),
-                                       log_int("status", 200), log_ms("duration_ms", 12.34)};
-    char *line = line_of(LOG_FORMAT_TEXT, fields, 4);
+                                       log_int("status", 200), log_ms("duration_ms", 12.34), log_bool("cached", true)};
+    char *line = line_of(LOG_FORMAT_TEXT, fields, 5);
     assert_string_equal(line, "2026-11-23T18:29:00Z info  request method=GET path=/v1/imap-test status=200 "
-                              "duration_ms=12.3\n");
+                              "duration_ms=12.3 cached=true\n");
     free(line);
-    line = line_of(LOG_FORMAT_JSON, fields, 4);
+    line = line_of(LOG_FORMAT_JSON, fields, 5);
     assert_string_equal(line, "{\"time\":\"2026-11-23T18:29:00Z\",\"level\":\"info\",\"event\":\"request\","
                               "\"method\":\"GET\",\"path\":\"/v1/imap-test\",\"status\":200,"
-                              "\"duration_ms\":12.3}\n");
+                              "\"duration_ms\":12.3,\"cached\":true}\n");
     free(line);
     line = line_of(LOG_FORMAT_TEXT, NULL, 0);
     assert_string_equal(line, "2026-11-23T18:29:00Z info  request\n");

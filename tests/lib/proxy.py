@@ -36,9 +36,9 @@ def replaced(text, changes):
 
 class Proxy:
     """nginx in front of `upstream` (host, port). `site` exchanges pieces of nginx.conf; `listen` is the text of
-    imap-testd/listen.conf, {port} in it the port. Use as a context manager."""
+    imap-testd/listen.conf, {port} in it the port; `origins` that of imap-testd/origins.conf. Use as a context manager."""
 
-    def __init__(self, upstream, site=None, listen="listen 127.0.0.1:{port} default_server;\n"):
+    def __init__(self, upstream, site=None, listen="listen 127.0.0.1:{port} default_server;\n", origins=None):
         self.address = ("127.0.0.1", net.fresh_port())
         self.folder = tempfile.mkdtemp(prefix="imap-test-nginx-")
         os.chmod(self.folder, 0o755)
@@ -49,6 +49,8 @@ class Proxy:
         self._write("imap-testd/upstream.conf",
                     replaced(shipped("nginx-upstream.conf"), {"server imap-testd:8080;": "server %s:%d;" % upstream}))
         self._write("imap-testd/listen.conf", listen.replace("{port}", str(self.address[1])))
+        if origins is not None:
+            self._write("imap-testd/origins.conf", origins)
         self.process = subprocess.Popen(
             [nginx(), "-p", self.folder, "-c", self.folder + "/nginx.conf", "-e", self.folder + "/error.log",
              "-g", "daemon off;"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -78,6 +78,19 @@ class CacheTest(AdmissionCase):
         self.assertFalse(self.check_report(self.service.test(host.name))["cached"])
         self.assertEqual(len(host.connections()), 4)
 
+    def test_the_log_tells_what_was_tested_and_for_whom(self):
+        host = self.play()
+        self.service.test(host.name)
+        self.service.test(host.name)
+        wait_until(lambda: len(self.service.events("request")) == 2, 5 * slowness(), "two lines")
+        for line, cached in zip(self.service.events("request"), (False, True)):
+            self.assertEqual((line["client"], line["host"], line["address"], line["verdict"], line["cached"]),
+                             ("127.0.0.1", host.name, host.address, "ok", cached))
+        closed = net.fresh_address()
+        self.service.test("refused.test", address=closed)
+        wait_until(lambda: len(self.service.events("request")) == 3, 5 * slowness(), "a third line")
+        self.assertEqual(self.service.events("request")[2]["address"], closed)
+
     def test_age_counts(self):
         host = self.play()
         self.service.test(host.name)

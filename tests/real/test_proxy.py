@@ -64,6 +64,8 @@ class ProxyCase(case.Case):
         self.assertEqual(answer.headers.get("content-type"), "application/problem+json", answer)
         self.assertEqual(answer.headers.get("x-content-type-options"), "nosniff")
         self.assertEqual(answer.headers.get("cache-control"), "no-store")
+        for name in ("content-security-policy", "referrer-policy", "cross-origin-resource-policy"):
+            self.assertIn(name, answer.headers)
         body = answer.json()
         self.assertLessEqual({"type", "title", "status", "detail", "code", "request_id"}, set(body))
         self.assertEqual((body["type"], body["status"], body["code"]),
@@ -298,6 +300,17 @@ class FrontTest(ProxyCase):
                     self.proxy_problem(answer, status, code)
                     self.assertEqual("allow" in answer.headers, status == 405)
             self.assertEqual(upstream.requests, [])
+
+    def test_scripts_may_read_its_own_answers_where_their_origin_is_named(self):
+        origin = "https://dashboard.example"
+        with proxy.Proxy(("127.0.0.1", net.fresh_port()), origins="%s %s;\n" % (origin, origin)) as front:
+            for sent, allowed in ((origin, origin), ("https://other.example", None), (None, None)):
+                answer = ask(front.address, "GET", "/healthz", {"Origin": sent} if sent else {})
+                self.proxy_problem(answer, 502, "bad_gateway")
+                self.assertEqual(answer.headers.get("access-control-allow-origin"), allowed)
+                self.assertEqual(answer.headers.get("vary"), "Origin")
+                self.assertEqual("retry-after" in answer.headers.get("access-control-expose-headers", "").lower(),
+                                 allowed is not None)
 
     def test_the_service_is_down(self):
         with proxy.Proxy(("127.0.0.1", net.fresh_port())) as front:

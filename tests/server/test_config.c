@@ -424,13 +424,28 @@ static void test_help_and_version(void **state)
     free(text);
 }
 
+static void test_slips_in_the_environment(void **state)
+{
+    (void)state;
+    assert_true(config_knows_variable("IMAP_TEST_TRUSTED_PROXY=192.0.2.1"));
+    assert_true(config_knows_variable("IMAP_TEST_JSON="));
+    assert_true(config_knows_variable("PATH=/bin"));
+    assert_true(config_knows_variable("IMAP_TESTER=x"));
+    assert_false(config_knows_variable("IMAP_TEST_TRUSTED_PROXYS=192.0.2.1"));
+    assert_false(config_knows_variable("IMAP_TEST_TRUSTED=192.0.2.1"));
+    assert_false(config_knows_variable("IMAP_TEST_trusted_proxy=192.0.2.1"));
+    assert_false(config_knows_variable("IMAP_TEST_HELP=1"));
+    assert_false(config_knows_variable("IMAP_TEST_"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_errors),
         cmocka_unit_test(test_values),      cmocka_unit_test(test_check_from_the_environment),
-        cmocka_unit_test(test_misuse),      cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_misuse),      cmocka_unit_test(test_slips_in_the_environment),
+             cmocka_unit_test(test_help_and_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
