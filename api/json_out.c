@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "probe/base/limits.h"
@@ -12,6 +13,9 @@
 
 /* A string shown takes up to four bytes a character; the rest is for the arena itself. */
 #define SCRATCH_MAX (SCRATCH_KEPT * 4)
+
+/* What most texts need at first: a report takes several times as much. */
+#define TEXT_ROOM 2048u
 
 #define HEX_BYTES_MAX 64u
 
@@ -37,6 +41,9 @@ static json_t *made(struct json_out *o, json_t *value)
     return value;
 }
 
+/* Whatever is put in is UTF-8 by now, keys and texts of ours as well as what text_show() let through: Jansson
+ * need not look again. */
+
 json_t *json_out_object(struct json_out *o)
 {
     return made(o, json_object());
@@ -49,7 +56,7 @@ json_t *json_out_array(struct json_out *o)
 
 void json_out_put(struct json_out *o, json_t *object, const char *key, json_t *value)
 {
-    if (json_object_set_new(object, key, value) != 0) {
+    if (json_object_set_new_nocheck(object, key, value) != 0) {
         o->failed = true;
     }
 }
@@ -63,7 +70,7 @@ void json_out_append(struct json_out *o, json_t *array, json_t *value)
 
 json_t *json_out_own(struct json_out *o, const char *s)
 {
-    return s != NULL ? made(o, json_string(s)) : json_null();
+    return s != NULL ? made(o, json_string_nocheck(s)) : json_null();
 }
 
 const char *json_out_shown(struct json_out *o, struct text t, size_t max_chars)
@@ -85,7 +92,7 @@ json_t *json_out_text(struct json_out *o, struct text t)
         return json_null();
     }
     const char *shown = json_out_shown(o, t, LIMIT_TEXT_CHARS);
-    return shown != NULL ? made(o, json_string(shown)) : NULL;
+    return shown != NULL ? made(o, json_string_nocheck(shown)) : NULL;
 }
 
 json_t *json_out_bool(bool b)
@@ -113,13 +120,13 @@ json_t *json_out_time(struct json_out *o, int64_t seconds)
     }
     snprintf(s, sizeof s, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
              tm.tm_hour, tm.tm_min, tm.tm_sec);
-    return made(o, json_string(s));
+    return made(o, json_string_nocheck(s));
 }
 
 json_t *json_out_ip(struct json_out *o, const struct ip *ip)
 {
     char s[IP_TEXT_SIZE];
-    return ip->family != 0 ? made(o, json_string(ip_format(ip, s))) : json_null();
+    return ip->family != 0 ? made(o, json_string_nocheck(ip_format(ip, s))) : json_null();
 }
 
 json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char separator)
@@ -135,21 +142,41 @@ json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char 
         s[at++] = digits[bytes[i] & 15];
     }
     s[at] = '\0';
-    return at > 0 ? made(o, json_string(s)) : json_null();
+    return at > 0 ? made(o, json_string_nocheck(s)) : json_null();
+}
+
+/* A text that grows as it is written, so that the tree is walked once. */
+struct growing {
+    char *s;
+    size_t len, room;
+};
+
+static int on_dumped(const char *bytes, size_t len, void *data)
+{
+    struct growing *g = data;
+    if (g->room - g->len <= len) {
+        size_t room = g->room * 2 > g->len + len + 1 ? g->room * 2 : g->len + len + 1;
+        char *larger = realloc(g->s, room);
+        if (larger == NULL) {
+            return -1;
+        }
+        g->s = larger;
+        g->room = room;
+    }
+    memcpy(g->s + g->len, bytes, len);
+    g->len += len;
+    return 0;
 }
 
 char *json_out_string(const json_t *value, size_t flags)
 {
-    size_t len = json_dumpb(value, NULL, 0, flags);
-    char *s = len > 0 ? malloc(len + 1) : NULL;
-    if (s != NULL && json_dumpb(value, s, len, flags) != len) {
-        free(s);
+    struct growing g = {malloc(TEXT_ROOM), 0, TEXT_ROOM};
+    if (g.s == NULL || json_dump_callback(value, on_dumped, &g, flags) != 0) {
+        free(g.s);
         return NULL;
     }
-    if (s != NULL) {
-        s[len] = '\0';
-    }
-    return s;
+    g.s[g.len] = '\0';
+    return g.s;
 }
 
 char *json_out_dump(struct json_out *o, json_t *value)
