@@ -41,8 +41,9 @@ void attempt_record_wait(struct attempt *a)
 void attempt_record_certificate(struct attempt *a)
 {
     const struct attempt_plan *plan = a->plan;
-    if (a->conn.tls.session && !tls_describe_certificate(&a->conn.tls, plan->tls, plan->host, &plan->host_ip,
-                                                         plan->now, &a->port->certificate, plan->arena)) {
+    if (a->conn.tls.session &&
+        !tls_describe_certificate(&a->conn.tls, plan->tls, plan->env->chains, plan->host, &plan->host_ip,
+                                  plan->now, &a->port->certificate, plan->arena)) {
         a->ours = true;
     }
 }

@@ -21,7 +21,8 @@ struct probe_settings {
 struct probe_env {
     uv_loop_t *loop;
     struct dns *dns;
-    struct tls_env *tls; /* may be exchanged between two probe_start(): each probe holds its own */
+    struct tls_env *tls;        /* may be exchanged between two probe_start(): each probe holds its own */
+    struct chain_cache *chains; /* of this loop alone; NULL: every chain is verified anew */
     struct probe_settings settings;
 
     /* Whether anything may connect to an address: asked for every address of a host, and once more by the

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "probe/net/chain_cache.h"
 #include "server/job.h"
 
 struct worker {
@@ -137,6 +138,7 @@ static void on_wake(uv_async_t *wake)
     if (tls) {
         tls_env_release(&w->probe_env.tls);
         w->probe_env.tls = tls;
+        chain_cache_clear(w->probe_env.chains);
     }
 
     while (job) {
@@ -164,6 +166,7 @@ static void free_parts(struct worker *w)
     uv_run(&w->loop, UV_RUN_DEFAULT);
     tls_env_release(&w->next_tls);
     tls_env_release(&w->probe_env.tls);
+    chain_cache_free(&w->probe_env.chains);
     uv_loop_close(&w->loop);
     pthread_mutex_destroy(&w->lock);
     free(w);
@@ -181,10 +184,15 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
     w->inbox_end = &w->inbox;
     w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
     w->probe_env.tls = tls_env_hold(env->tls);
+    w->probe_env.chains = chain_cache_create(LIMIT_CHAIN_CACHE_ENTRIES, LIMIT_CHAIN_CACHE_BYTES);
     w->probe_env.guard = env->guard;
     w->probe_env.permit = env->permit;
     w->probe_env.permit_context = env->permit_context;
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
+    if (w->probe_env.dns && !w->probe_env.chains) {
+        snprintf(why, why_size, "out of memory");
+        dns_free(&w->probe_env.dns);
+    }
     if (!w->probe_env.dns) {
         free_parts(w);
         return NULL;

@@ -40,6 +40,10 @@
 /* Memory kept back for libraries that do not survive a failed allocation; of the whole process. */
 #define LIMIT_RESERVE_BYTES (1024u * 1024)
 
+/* Certificate chains that each worker remembers, of one to two kilobytes as a rule. */
+#define LIMIT_CHAIN_CACHE_ENTRIES 4096u
+#define LIMIT_CHAIN_CACHE_BYTES (8u * 1024 * 1024)
+
 /* Results kept to answer again. */
 #define LIMIT_CACHE_ENTRIES 4096u
 #define LIMIT_CACHE_BYTES (32u * 1024 * 1024)

@@ -303,10 +303,10 @@ static void describe_leaf(gnutls_x509_crt_t leaf, const struct cert_input *in, s
     describe_names(leaf, in, out, arena);
 }
 
-bool cert_describe(const struct cert_input *in, const struct tls_env *env, struct certificate *out,
-                   struct arena *arena)
+bool cert_describe_anew(const struct cert_input *in, const struct tls_env *env, struct certificate *out,
+                        struct period *period, struct arena *arena)
 {
-    struct parsed_chain chain = {.count = 0};
+    struct parsed_chain chain = {.cache = in->cache, .period = period};
     size_t room = 0;
 
     *out = (struct certificate){.seen = true};

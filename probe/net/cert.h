@@ -10,6 +10,7 @@
 
 #include "probe/report/report.h"
 
+struct chain_cache;
 struct tls_env;
 
 struct cert_input {
@@ -17,11 +18,12 @@ struct cert_input {
     unsigned count;
     gnutls_datum_t staple; /* OCSP response for the leaf, data NULL: none */
     const char *host;
-    const struct ip *host_ip; /* family 0: `host` is a name */
-    int64_t now;              /* seconds since 1970 */
+    const struct ip *host_ip;  /* family 0: `host` is a name */
+    int64_t now;               /* seconds since 1970 */
+    struct chain_cache *cache; /* NULL: everything is verified anew */
 };
 
-/* Fills *out from the arena. False: out of memory. */
+/* Fills *out from the arena, be it with what is known of the same chain. False: out of memory. */
 bool cert_describe(const struct cert_input *in, const struct tls_env *env, struct certificate *out,
                    struct arena *arena);
 

@@ -5,16 +5,23 @@
 #include <gnutls/x509.h>
 
 #include "probe/net/cert.h"
+#include "probe/net/chain_cache_internal.h"
 
 /* The certificates sent that could be parsed, leaf first. */
 struct parsed_chain {
     gnutls_x509_crt_t certs[LIMIT_CHAIN];
     unsigned count;
-    gnutls_x509_crt_t issuer; /* of the leaf: one of `certs`, a trusted root, or NULL; borrowed */
+    gnutls_x509_crt_t issuer;  /* of the leaf: one of `certs`, a trusted root, or NULL; borrowed */
+    struct chain_cache *cache; /* where issuers are remembered; NULL: nowhere */
+    struct period *period;     /* narrowed to the time in which the verdicts stay what they are */
 };
 
 /* Longer texts are cut when shown; this is more than the cut needs, whatever the encoding. */
 #define CERT_NAME_BYTES (LIMIT_TEXT_CHARS * 4 + 16)
+
+/* cert.c: cert_describe() without the memory of whole chains, of which it says how long the facts hold. */
+bool cert_describe_anew(const struct cert_input *in, const struct tls_env *env, struct certificate *out,
+                        struct period *period, struct arena *arena);
 
 /* cert_name.c: names in certificates. GnuTLS needs the square of the number of relative names to print a
  * name: of a long one (DER, changed in place) only the first are left, at least one. *cut is set, never

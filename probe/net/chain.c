@@ -1,12 +1,7 @@
 #include <string.h>
 
-#include "probe/net/cert_internal.h"
-#include "probe/net/tls_env.h"
-
-/* What a signature check alone is to say; times, keys and digests have verdicts of their own. */
-#define SIGNATURE_ONLY                                                                                       \
-    (GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_TRUSTED_TIME_CHECKS |                         \
-     GNUTLS_VERIFY_ALLOW_BROKEN)
+#include "probe/base/memory.h"
+#include "probe/net/chain_path.h"
 
 /* In search of a path; certificates that share one name could ask for many more. */
 #define MAX_SIGNATURE_CHECKS (2u * LIMIT_CHAIN)
@@ -14,13 +9,6 @@
 /* RFC 9325 section 4.5 */
 #define MIN_RSA_BITS 2048u
 #define MIN_CURVE_BITS 224u
-
-struct path {
-    gnutls_x509_crt_t certs[LIMIT_CHAIN];
-    unsigned sent_at[LIMIT_CHAIN]; /* place of each in the chain as sent */
-    unsigned count;
-    gnutls_x509_crt_t anchor; /* trusted; borrowed from the trust list. NULL: none found */
-};
 
 static bool link_verifies(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
 {
@@ -33,24 +21,24 @@ static bool link_verifies(gnutls_x509_crt_t cert, gnutls_x509_crt_t issuer)
            (status & GNUTLS_CERT_SIGNATURE_FAILURE) == 0;
 }
 
-/* The issuer among the certificates sent: one whose key fits if there is one, else one of the right name. */
+/* The issuer among the certificates sent: one whose key fits if there is one, else one of the right name.
+ * Of one that is alone with its name the signature is checked later, with the path. */
 static int find_sent_issuer(const struct parsed_chain *chain, gnutls_x509_crt_t cert, unsigned used,
                             unsigned *checks)
 {
-    int named = -1;
+    unsigned named[LIMIT_CHAIN], count = 0;
     for (unsigned i = 1; i < chain->count; i++) {
-        if ((used & 1u << i) || !cert_names_issuer(cert, chain->certs[i])) {
-            continue;
+        if (!(used & 1u << i) && cert_names_issuer(cert, chain->certs[i])) {
+            named[count++] = i;
         }
-        if (*checks > 0) {
-            (*checks)--;
-            if (link_verifies(cert, chain->certs[i])) {
-                return (int)i;
-            }
-        }
-        named = named < 0 ? (int)i : named;
     }
-    return named;
+    for (unsigned k = 0; count > 1 && k<count && * checks> 0; k++) {
+        (*checks)--;
+        if (link_verifies(cert, chain->certs[named[k]])) {
+            return (int)named[k];
+        }
+    }
+    return count > 0 ? (int)named[0] : -1;
 }
 
 /* From the leaf upwards; the shortest way to a root of ours wins over what else was sent. */
@@ -77,15 +65,18 @@ static void build_path(const struct parsed_chain *chain, const struct tls_env *e
 }
 
 static void judge_time(gnutls_x509_crt_t cert, bool leaf, int64_t now, struct certificate *out,
-                       struct arena *arena)
+                       struct period *period, struct arena *arena)
 {
+    int64_t not_before = gnutls_x509_crt_get_activation_time(cert);
+    int64_t not_after = gnutls_x509_crt_get_expiration_time(cert);
     unsigned errors = 0;
-    if (gnutls_x509_crt_get_expiration_time(cert) < now) {
+    if (not_after < now) {
         errors |= 1u << CHAIN_EXPIRED;
     }
-    if (gnutls_x509_crt_get_activation_time(cert) > now) {
+    if (not_before > now) {
         errors |= 1u << CHAIN_NOT_YET_VALID;
     }
+    period_split_validity(period, not_before, not_after, now);
     out->chain_errors |= errors;
     if (leaf) {
         out->leaf_errors |= errors;
@@ -138,7 +129,8 @@ static void judge_strength(gnutls_x509_crt_t cert, bool leaf, bool root, struct 
 }
 
 /* Signatures, basic constraints, name constraints and path length along a path that ends in a root. */
-static unsigned verify_anchored(struct path *path, const struct tls_env *env, struct arena *arena)
+static unsigned verify_anchored(struct path *path, const struct parsed_chain *chain,
+                                const struct tls_env *env, const struct certificate *out, struct arena *arena)
 {
     static const struct {
         unsigned status;
@@ -152,11 +144,17 @@ static unsigned verify_anchored(struct path *path, const struct tls_env *env, st
         {GNUTLS_CERT_REVOKED, CHAIN_REVOKED},
     };
     unsigned status = 0, errors = 0;
+    unsigned long failures = memory_failures();
+    uint8_t key[CHAIN_KEY_BYTES];
 
     for (unsigned i = 1; i < path->count; i++) {
         if (cert_key_is_costly(path->certs[i])) {
             return 1u << CHAIN_OTHER;
         }
+    }
+    bool keyed = issuers_key(path, chain, out, env, key);
+    if (keyed && issuers_vouch(path, chain, key)) {
+        return 0;
     }
     int r = gnutls_x509_trust_list_verify_crt2(env->trust, path->certs, path->count, NULL, 0, SIGNATURE_ONLY,
                                                &status, NULL);
@@ -168,6 +166,9 @@ static unsigned verify_anchored(struct path *path, const struct tls_env *env, st
         if (status & map[i].status) {
             errors |= 1u << map[i].error;
         }
+    }
+    if (keyed && status == 0 && memory_failures() == failures) {
+        issuers_remember(path, chain, env, key);
     }
     return status != 0 && errors == 0 ? 1u << CHAIN_OTHER : errors;
 }
@@ -273,19 +274,19 @@ bool chain_judge(struct parsed_chain *chain, const struct tls_env *env, int64_t 
     bool leaf_is_anchor = path.anchor && gnutls_x509_crt_equals(path.anchor, path.certs[path.count - 1]);
     for (unsigned i = 0; i < path.count; i++) {
         bool top = i > 0 && i + 1 == path.count && cert_names_issuer(path.certs[i], path.certs[i]);
-        judge_time(path.certs[i], i == 0, now, out, arena);
+        judge_time(path.certs[i], i == 0, now, out, chain->period, arena);
         judge_strength(path.certs[i], i == 0, top, out, arena);
         if (path.sent_at[i] != i) {
             out->chain_errors |= 1u << CHAIN_WRONG_ORDER;
         }
     }
     if (path.anchor && !leaf_is_anchor) {
-        judge_time(path.anchor, false, now, out, arena);
+        judge_time(path.anchor, false, now, out, chain->period, arena);
         judge_strength(path.anchor, false, true, out, arena);
     }
     judge_purpose(&path, out, arena);
     if (path.anchor) {
-        out->chain_errors |= verify_anchored(&path, env, arena);
+        out->chain_errors |= verify_anchored(&path, chain, env, out, arena);
     } else {
         out->chain_errors |= verify_loose(&path, chain, env, out, arena);
         out->issuer_url = cert_issuer_url(path.certs[path.count - 1], arena);

@@ -387,9 +387,9 @@ bool tls_describe(const struct tls *tls, struct tls_facts *f, struct arena *aren
     return memory_guard_leave() && told && !arena->failed;
 }
 
-bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, const char *host,
-                              const struct ip *host_ip, int64_t now, struct certificate *certificate,
-                              struct arena *arena)
+bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, struct chain_cache *cache,
+                              const char *host, const struct ip *host_ip, int64_t now,
+                              struct certificate *certificate, struct arena *arena)
 {
     unsigned count = 0;
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls->session, &count);
@@ -405,6 +405,7 @@ bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, 
     struct cert_input in = {
         .chain = chain, .count = count, .staple = staple, .host = host, .host_ip = host_ip};
     in.now = now;
+    in.cache = cache;
     bool told = cert_describe(&in, env, certificate, arena);
     return memory_guard_leave() && told;
 }

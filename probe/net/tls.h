@@ -14,6 +14,8 @@
  * roots are a new environment. Lives until its last holder has released it. */
 struct tls_env;
 
+struct chain_cache;
+
 /* `trust_file`: PEM roots, NULL for the system's. NULL with a sentence in `why` where no root could be
  * loaded. */
 struct tls_env *tls_env_create(const char *trust_file, char *why, size_t why_size);
@@ -64,9 +66,10 @@ bool tls_certificate_requested(const struct tls *tls);
 bool tls_describe(const struct tls *tls, struct tls_facts *facts, struct arena *arena);
 
 /* What the server's certificates say and what they are worth for `host` at `now` (seconds since 1970);
- * nothing where none came. `host_ip`: family 0 for a name. False: out of memory. */
-bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, const char *host,
-                              const struct ip *host_ip, int64_t now, struct certificate *certificate,
-                              struct arena *arena);
+ * nothing where none came. `cache`: where that may be known from, NULL for none. `host_ip`: family 0 for a
+ * name. False: out of memory. */
+bool tls_describe_certificate(const struct tls *tls, const struct tls_env *env, struct chain_cache *cache,
+                              const char *host, const struct ip *host_ip, int64_t now,
+                              struct certificate *certificate, struct arena *arena);
 
 #endif

@@ -37,6 +37,7 @@ static bool load_trust(struct tls_env *env, const char *trust_file, char *why, s
         return false;
     }
     env->roots = (size_t)n;
+    trust_survey(env);
     return true;
 }
 
@@ -96,6 +97,7 @@ void tls_env_release(struct tls_env **env)
     if (e->priority) {
         gnutls_priority_deinit(e->priority);
     }
+    free(e->validities);
     free(e);
 }
 

@@ -62,6 +62,9 @@ struct certificate {
     size_t surplus;             /* certificates sent that are on no path */
 };
 
+/* *to becomes an independent copy with what it points to in the arena (arena->failed: not all of it). */
+void certificate_copy(struct certificate *to, const struct certificate *from, struct arena *arena);
+
 const char *chain_error_name(enum chain_error e);
 const char *san_type_name(enum san_type t);
 const char *ocsp_stapling_name(enum ocsp_stapling o);
