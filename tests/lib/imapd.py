@@ -34,6 +34,7 @@ class Connection:
         self.lines = []        # (inside TLS?, line without its end), in order
         self.received = b""    # all that came, as bytes inside TLS where there is one
         self.handshakes = 0    # completed
+        self.resumed = None    # whether the last one took up an older session
         self.alpn = None
         self.sni = None
         self.tag = b""
@@ -102,6 +103,7 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             raise Ended("handshake: %r" % error) from error
         self.handshakes += 1
+        self.resumed = self.socket.session_reused
         self.sni = getattr(self.socket, "asked_name", None)
         self.alpn = self.socket.selected_alpn_protocol()
 

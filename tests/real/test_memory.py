@@ -51,16 +51,6 @@ def numbers(stride=STRIDE, dense=EVERY_ONE_UP_TO):
     raise AssertionError("no request ran without a failure")
 
 
-def without_times(value, key=""):
-    """The report without what differs from one test to the next."""
-    if isinstance(value, dict):
-        return {name: without_times(member, "_ms" if key == "timings_ms" else name)
-                for name, member in value.items()}
-    if isinstance(value, list):
-        return [without_times(member) for member in value]
-    return isinstance(value, float) if key.endswith("_ms") else value if key != "tested_at" else ""
-
-
 class Play:
     """One service that was warmed up, and its host: a whole dialogue on both ports, an alias, and an address of each
     family, nobody listening on the first."""
@@ -119,7 +109,7 @@ class MemoryTest(case.Case):
         return seen[-1]
 
     def body(self, answer):
-        return without_times(answer.json())
+        return case.without_times(answer.json())
 
     def armed(self, path, n, how=failmalloc.ONE):
         """(answer, how many allocations failed, where in the log it begins)"""
