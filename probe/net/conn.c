@@ -9,8 +9,7 @@
 
 #include "probe/base/memory.h"
 
-/* One read of the socket; also the most that one turn of the loop takes before others have theirs. */
-#define READ_BYTES 16384
+/* Reads that one connection has before others have their turn. */
 #define READS_PER_TURN 8
 
 void conn_set_state(struct conn *c, enum conn_state state)
@@ -22,8 +21,9 @@ void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, en
                void *owner)
 {
     *c = (struct conn){.loop = loop, .fd = -1, .on_event = on_event, .owner = owner};
-    buf_init(&c->in, LIMIT_LINE_BYTES + READ_BYTES);
+    buf_init(&c->in, LIMIT_LINE_BYTES + CONN_READ_BYTES);
     buf_init(&c->out, LIMIT_LINE_BYTES);
+    buf_init(&c->ahead, CONN_READ_BYTES);
 }
 
 void conn_end(struct conn *c, struct failure failure)
@@ -51,10 +51,18 @@ static void on_deferred(uv_timer_t *timer)
     struct conn *c = timer->data;
     if (c->state == CONN_DEAD) {
         c->on_event(c->owner, CONN_ENDED);
+    } else if (c->state == CONN_HANDSHAKE && !c->hello_sent) {
+        c->drained = false;
+        conn_handshake(c);
     }
 }
 
 /* As conn_end(), for use inside a call of the owner's: the event comes with the next turn of the loop. */
+void conn_defer(struct conn *c)
+{
+    uv_timer_start(&c->deferred, on_deferred, 0, 0);
+}
+
 void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
 {
     if (c->state == CONN_DEAD || c->state == CONN_CLOSING) {
@@ -67,7 +75,7 @@ void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
         uv_poll_stop(&c->poll);
     }
     uv_timer_stop(&c->timer);
-    uv_timer_start(&c->deferred, on_deferred, 0, 0);
+    conn_defer(c);
 }
 
 bool conn_is_ours(int err)
@@ -139,16 +147,6 @@ ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags)
     return n;
 }
 
-ssize_t conn_sendmsg(struct conn *c, const struct msghdr *message)
-{
-    ssize_t n = sendmsg(c->fd, message, MSG_NOSIGNAL);
-    /* The kernel tells it once only, and what came before the reset can still be read. */
-    if (n < 0 && errno == ECONNRESET) {
-        c->told_error = errno;
-    }
-    return n;
-}
-
 ssize_t conn_raw_read(struct conn *c, void *data, size_t len)
 {
     if (c->raw_bytes >= LIMIT_RAW_BYTES) {
@@ -159,6 +157,7 @@ ssize_t conn_raw_read(struct conn *c, void *data, size_t len)
     if (n > 0) {
         c->raw_bytes += (size_t)n;
     }
+    c->drained = n < (ssize_t)len; /* an end that follows is announced by the socket */
     return n;
 }
 
@@ -176,6 +175,9 @@ static bool read_some(struct conn *c, void *data, size_t size, size_t *len, stru
         }
         return step != TLS_STEP_FAILED && step != TLS_STEP_NO_MEMORY;
     }
+    if (c->drained) {
+        return true;
+    }
     ssize_t n = conn_raw_read(c, data, size);
     if (n > 0) {
         *len = (size_t)n;
@@ -191,17 +193,28 @@ static bool read_some(struct conn *c, void *data, size_t size, size_t *len, stru
     return false;
 }
 
+/* Received bytes that the socket would not announce any more. */
+static bool holds_back(const struct conn *c)
+{
+    return c->state == CONN_TLS && (c->ahead.len > 0 || tls_pending(&c->tls) > 0);
+}
+
 void conn_receive(struct conn *c)
 {
     enum conn_state before = c->state;
-    unsigned char data[READ_BYTES];
-    for (int i = 0; i < READS_PER_TURN || (before == CONN_TLS && tls_pending(&c->tls) > 0); i++) {
+    unsigned char data[CONN_READ_BYTES];
+    for (int i = 0; i < READS_PER_TURN || holds_back(c); i++) {
+        c->drained |= i >= READS_PER_TURN;
         struct failure failure = {.code = ERROR_NONE};
         bool ours = false;
         size_t len = 0;
+        size_t taken = conn_taken(c);
         bool alive = read_some(c, data, sizeof data, &len, &failure, &ours);
         c->app_bytes += len;
         if (alive && len == 0) {
+            if (conn_taken(c) > taken && holds_back(c)) {
+                continue; /* a record without data, such as a ticket */
+            }
             return;
         }
         if (alive && c->app_bytes > LIMIT_CONNECTION_BYTES) {
@@ -229,88 +242,107 @@ void conn_receive(struct conn *c)
     }
 }
 
-/* Sends what is queued. False: the connection has ended, *failure says how. */
-static bool flush(struct conn *c, struct failure *failure, bool *ours)
+bool conn_flush(struct conn *c, struct failure *failure, bool *ours)
 {
     while (c->out.len > 0) {
-        size_t len = 0;
-        if (c->state == CONN_TLS) {
-            enum tls_step step = tls_send(&c->tls, c->out.data, c->out.len, &len, failure);
-            if (step == TLS_STEP_FAILED || step == TLS_STEP_NO_MEMORY) {
-                *ours = step == TLS_STEP_NO_MEMORY;
-                return false;
-            }
-        } else {
-            struct iovec data = {.iov_base = c->out.data, .iov_len = c->out.len};
-            ssize_t n = conn_sendmsg(c, &(struct msghdr){.msg_iov = &data, .msg_iovlen = 1});
-            if (n < 0 && errno != EAGAIN && errno != EINTR) {
-                *ours = conn_is_ours(errno);
-                *failure = conn_read_failure(errno);
-                return false;
-            }
-            len = n > 0 ? (size_t)n : 0;
-        }
-        if (len == 0) {
+        ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             break;
         }
-        buf_consume(&c->out, len);
+        if (n < 0) {
+            /* The kernel tells it once only, and what came before the reset can still be read. */
+            c->told_error = errno == ECONNRESET ? errno : c->told_error;
+            *ours = conn_is_ours(errno);
+            *failure = conn_read_failure(errno);
+            return false;
+        }
+        buf_consume(&c->out, (size_t)n);
     }
     conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
     return true;
 }
 
+/* What the server said before it went away may still be waiting: a later read finds the end as well. False:
+ * the failure is ours. */
+static bool flush_or_read_on(struct conn *c)
+{
+    struct failure failure;
+    bool ours = false;
+    if (!conn_flush(c, &failure, &ours) && !ours) {
+        buf_consume(&c->out, c->out.len);
+        conn_want(c, UV_READABLE);
+    }
+    return !ours;
+}
+
 void conn_send(struct conn *c, const void *data, size_t len)
 {
     struct failure failure = {.code = ERROR_NONE};
-    bool ours = false;
-    if (c->state != CONN_PLAIN && c->state != CONN_TLS) {
+    bool queued = true;
+    if (c->state == CONN_PLAIN) {
+        queued = buf_append(&c->out, data, len) == BUF_OK;
+    } else if (c->state == CONN_TLS) {
+        enum tls_step step = TLS_STEP_DONE;
+        for (size_t sent = 0; len > 0 && step == TLS_STEP_DONE;
+             data = (const char *)data + sent, len -= sent) {
+            step = tls_send(&c->tls, data, len, &sent, &failure);
+        }
+        /* A session that has failed is found by the next read as well. */
+        queued = step == TLS_STEP_DONE || step == TLS_STEP_FAILED;
+    } else {
         return;
     }
-    if (buf_append(&c->out, data, len) != BUF_OK) {
+    if (!queued || (!c->corked && !flush_or_read_on(c))) {
         conn_end_later(c, failure, CONN_OURS_RESOURCES);
-    } else if (!flush(c, &failure, &ours)) {
-        /* What the server said before it went away may still be waiting: a later read finds the end as well.
-         */
-        if (ours) {
-            conn_end_later(c, failure, CONN_OURS_RESOURCES);
-        } else {
-            buf_consume(&c->out, c->out.len);
-            conn_want(c, UV_READABLE);
+    }
+}
+
+/* An error event is left to the read that follows, which knows what it was. */
+static void go_on(struct conn *c, bool readable, bool writable)
+{
+    struct failure failure = {.code = ERROR_NONE};
+    bool ours = false;
+    if (writable && c->out.len > 0 && !conn_flush(c, &failure, &ours)) {
+        c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
+        conn_end(c, failure);
+    } else if (readable) {
+        enum conn_state before = c->state;
+        conn_receive(c);
+        if (c->state == before && c->events == 0) {
+            conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
         }
+    }
+}
+
+void conn_uncork(struct conn *c)
+{
+    c->corked = false;
+    if (c->state == CONN_TLS && c->out.len > 0 && !flush_or_read_on(c)) {
+        conn_end_ours(c);
     }
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *c = poll->data;
-    struct failure failure = {.code = ERROR_NONE};
-    bool ours = false;
-
+    c->drained = false;
     if (status < 0) {
         c->events = 0; /* libuv has stopped polling; what follows asks anew */
     }
     switch (c->state) {
     case CONN_CONNECTING:
-        conn_connected(c);
+        conn_connected(c, status < 0);
         break;
     case CONN_HANDSHAKE:
         conn_handshake(c);
         break;
-    case CONN_PLAIN:
     case CONN_TLS:
-        /* An error event is left to the read that follows, which knows what it was. */
-        if ((events & UV_WRITABLE) && c->out.len > 0 && !flush(c, &failure, &ours)) {
-            c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
-            conn_end(c, failure);
-            break;
-        }
-        if ((events & UV_READABLE) || status < 0) {
-            enum conn_state before = c->state;
-            conn_receive(c);
-            if (c->state == before && c->events == 0) {
-                conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
-            }
-        }
+        c->corked = true;
+        go_on(c, (events & UV_READABLE) || status < 0, events & UV_WRITABLE);
+        conn_uncork(c);
+        break;
+    case CONN_PLAIN:
+        go_on(c, (events & UV_READABLE) || status < 0, events & UV_WRITABLE);
         break;
     case CONN_IDLE:
     case CONN_DEAD:
@@ -338,6 +370,7 @@ static void on_handle_closed(uv_handle_t *handle)
     }
     buf_deinit(&c->in);
     buf_deinit(&c->out);
+    buf_deinit(&c->ahead);
     c->on_event(c->owner, CONN_CLOSED);
 }
 
@@ -347,6 +380,9 @@ void conn_close(struct conn *c)
     if (c->tls.session) {
         if (c->state == CONN_TLS) {
             tls_bye(&c->tls);
+        }
+        if (c->out.len > 0) {
+            (void)send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
         }
         tls_close(&c->tls);
     }

@@ -35,13 +35,16 @@ struct conn {
     uv_loop_t *loop;
     uv_poll_t poll;
     uv_timer_t timer;    /* the current wait */
-    uv_timer_t deferred; /* an end found inside a call of the owner's */
+    uv_timer_t deferred; /* what a call of the owner's leaves to the next turn: our hello, or an end */
     int fd;
     int handles;    /* that libuv still knows */
     int events;     /* polled for */
     int told_error; /* errno of a reset that the kernel told already: on connecting or sending; 0: none */
     bool grace;     /* the wait was over, but something lay in the socket */
+    bool drained;   /* in this turn the socket has given all it had */
+    bool corked;    /* what TLS writes goes out together at the end of this turn */
     struct buf in, out;
+    struct buf ahead; /* read, not yet taken by TLS */
     struct tls tls;
     size_t raw_bytes, app_bytes; /* received */
     bool after_starttls, hello_sent, tls_seen, tls_refused, hearing;
@@ -64,7 +67,8 @@ void conn_open(struct conn *c, const struct target_guard *guard, const struct ip
 /* Restarts the one deadline: CONN_TIMED_OUT after `ms`. */
 void conn_wait(struct conn *c, unsigned ms);
 
-/* Sends, or queues what the socket does not take now. */
+/* Sends, or queues what the socket does not take now; inside TLS at the end of the event that is being told.
+ */
 void conn_send(struct conn *c, const void *data, size_t len);
 
 /* Starts TLS. `after_starttls`: anything that arrives before our first TLS byte, what stands in `in`

@@ -91,11 +91,11 @@ void conn_open(struct conn *c, const struct target_guard *guard, const struct ip
     conn_want(c, UV_WRITABLE);
 }
 
-void conn_connected(struct conn *c)
+void conn_connected(struct conn *c, bool error)
 {
     int err = 0;
     socklen_t len = sizeof err;
-    if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
+    if (error && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0) {
         err = errno;
     }
     /* A connection that is refused gives ECONNREFUSED: one that was reset had been accepted, and what came

@@ -8,6 +8,9 @@
 
 #include "probe/net/conn.h"
 
+/* One read of the socket. */
+#define CONN_READ_BYTES 16384
+
 void conn_set_state(struct conn *c, enum conn_state state);
 
 /* Ends the connection and tells the owner at once: from the event loop only. */
@@ -20,8 +23,8 @@ void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
 /* Whether this error of a system call is want of something on this machine. */
 bool conn_is_ours(int err);
 
-/* conn_connect.c: how the connect ended, which is told to the owner. */
-void conn_connected(struct conn *c);
+/* conn_connect.c: how the connect ended, which is told to the owner. `error`: the kernel has one to tell. */
+void conn_connected(struct conn *c, bool error);
 
 /* Polls for these events from now on. */
 void conn_want(struct conn *c, int events);
@@ -29,12 +32,25 @@ void conn_want(struct conn *c, int events);
 /* recv(2), but the end of a connection whose reset the kernel has told once is that reset. */
 ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags);
 
-/* sendmsg(2), without a signal. */
-ssize_t conn_sendmsg(struct conn *c, const struct msghdr *message);
-
 /* The same within the bound on all bytes of a connection (EMSGSIZE). */
 ssize_t conn_raw_read(struct conn *c, void *data, size_t len);
 struct failure conn_read_failure(int err);
+
+/* Has conn_handshake() run, or an end told, with the next turn of the loop. */
+void conn_defer(struct conn *c);
+
+/* Ends what conn.corked began. */
+void conn_uncork(struct conn *c);
+
+/* Bytes that TLS or the owner has had. */
+static inline size_t conn_taken(const struct conn *c)
+{
+    return c->raw_bytes - c->ahead.len;
+}
+
+/* Sends what is queued, and polls for what the connection then waits for. False: it has ended, *failure or
+ * *ours says how. */
+bool conn_flush(struct conn *c, struct failure *failure, bool *ours);
 
 /* Reads what is there and hands it to the owner. */
 void conn_receive(struct conn *c);

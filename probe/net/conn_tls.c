@@ -17,19 +17,37 @@ static bool starts_record(const char *s, size_t len)
     return len > 0 && s[0] >= TLS_RECORD_FIRST && s[0] <= TLS_RECORD_LAST;
 }
 
-/* Looks at what waits in the socket, as recv(2) does, before the library takes it, which would only find an
- * "unexpected packet" in plain text. What it is stays in `said`; behind a STARTTLS reply nothing at all may
- * wait before our hello is out. */
-static ssize_t look_for_tls(struct conn *c)
+/* What comes first is looked at before the library has it, which would only find an "unexpected packet" in
+ * plain text. What it is stays in `said`; behind a STARTTLS reply nothing at all may wait before our hello is
+ * out. */
+static void look_at_first(struct conn *c, const unsigned char *data, size_t len)
 {
-    ssize_t n = conn_recv(c, c->said, sizeof c->said, MSG_PEEK);
-    if (n > 0) {
-        c->said_len = (size_t)n;
-        c->tls_seen = starts_record(c->said, c->said_len);
-        c->tls_refused = !c->tls_seen || (c->after_starttls && !c->hello_sent);
-        if (c->tls_refused) {
-            n = conn_recv(c, c->said, c->said_len, 0);
-        }
+    c->said_len = len < sizeof c->said ? len : sizeof c->said;
+    memcpy(c->said, data, c->said_len);
+    c->tls_seen = starts_record(c->said, c->said_len);
+    c->tls_refused = !c->tls_seen || (c->after_starttls && !c->hello_sent);
+}
+
+/* Reads ahead of the library, which asks for each record twice. As recv(2); EBADMSG: what came is not TLS. */
+static ssize_t read_ahead(struct conn *c)
+{
+    unsigned char data[CONN_READ_BYTES];
+    size_t before = c->raw_bytes;
+    ssize_t n = conn_raw_read(c, data, sizeof data);
+    if (n <= 0) {
+        return n;
+    }
+    if (!c->tls_seen) {
+        look_at_first(c, data, (size_t)n);
+    }
+    if (c->tls_refused) {
+        c->raw_bytes = before; /* received, but not in TLS */
+        errno = EBADMSG;
+        return -1;
+    }
+    if (buf_append(&c->ahead, data, (size_t)n) != BUF_OK) {
+        errno = ENOMEM;
+        return -1;
     }
     return n;
 }
@@ -37,19 +55,43 @@ static ssize_t look_for_tls(struct conn *c)
 static ssize_t on_tls_pull(void *owner, void *data, size_t len)
 {
     struct conn *c = owner;
-    ssize_t n = c->tls_seen ? 1 : look_for_tls(c);
-    if (n > 0 && c->tls_refused) {
-        errno = EBADMSG;
+    if (c->tls_refused || (c->ahead.len == 0 && c->drained)) {
+        errno = c->tls_refused ? EBADMSG : EAGAIN;
         return -1;
     }
-    return n > 0 ? conn_raw_read(c, data, len) : n;
+    if (c->ahead.len == 0) {
+        ssize_t n = read_ahead(c);
+        if (n <= 0) {
+            return n;
+        }
+    }
+    size_t taken = len < c->ahead.len ? len : c->ahead.len;
+    memcpy(data, c->ahead.data, taken);
+    buf_consume(&c->ahead, taken);
+    return (ssize_t)taken;
 }
 
+/* Collects what goes out together. */
 static ssize_t on_tls_push(void *owner, const void *iovecs, int count)
 {
     struct conn *c = owner;
-    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iovecs, .msg_iovlen = (size_t)count};
-    return conn_sendmsg(c, &m);
+    const struct iovec *parts = iovecs;
+    size_t len = 0, before = c->out.len;
+    for (int i = 0; i < count; i++) {
+        len += parts[i].iov_len;
+    }
+    if (len > c->out.max - before) {
+        errno = EAGAIN;
+        return -1;
+    }
+    for (int i = 0; i < count; i++) {
+        if (buf_append(&c->out, parts[i].iov_base, parts[i].iov_len) != BUF_OK) {
+            c->out.len = before;
+            errno = ENOMEM;
+            return -1;
+        }
+    }
+    return (ssize_t)len;
 }
 
 static const struct tls_transport transport = {on_tls_pull, on_tls_push};
@@ -101,53 +143,93 @@ static void start_hearing(struct conn *c)
     hear_out(c);
 }
 
+/* Nothing of the server's may wait when our hello goes out. False: it does, or the connection has ended. */
+static bool may_say_hello(struct conn *c)
+{
+    ssize_t n = c->tls_refused ? 0 : read_ahead(c);
+    if (c->tls_refused) {
+        start_hearing(c);
+        return false;
+    }
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        if (conn_is_ours(errno)) {
+            conn_end_ours(c);
+            return false;
+        }
+        struct failure failure = conn_read_failure(errno);
+        failure.phase = PHASE_TLS;
+        conn_end(c, failure);
+        return false;
+    }
+    c->hello_sent = true;
+    return true;
+}
+
+static void handshake_failed(struct conn *c, struct failure failure)
+{
+    /* A reset can come between our look and our hello; what was said before it tells more. */
+    if (!c->tls_seen && !c->tls_refused) {
+        (void)read_ahead(c);
+    }
+    if (c->tls_refused) {
+        start_hearing(c);
+    } else {
+        failure.phase = PHASE_TLS;
+        conn_end(c, failure);
+    }
+}
+
+/* Our Finished goes out together with the first words inside TLS. */
+static void secured(struct conn *c)
+{
+    conn_set_state(c, CONN_TLS);
+    c->corked = true;
+    c->on_event(c->owner, CONN_SECURED);
+    if (c->state == CONN_TLS && (tls_pending(&c->tls) > 0 || c->ahead.len > 0)) {
+        conn_receive(c); /* here already: the socket would not announce it */
+    }
+    if (c->state == CONN_TLS) {
+        conn_want(c, UV_READABLE);
+    }
+    conn_uncork(c);
+}
+
 void conn_handshake(struct conn *c)
 {
     struct failure failure = {.code = ERROR_NONE};
+    bool ours = false;
 
     if (c->hearing) {
         hear_out(c);
         return;
     }
-    if (!c->hello_sent) {
-        ssize_t n = c->tls_refused ? 0 : look_for_tls(c);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            failure = conn_read_failure(errno);
-            failure.phase = PHASE_TLS;
-            conn_end(c, failure);
-            return;
-        }
-        if (c->tls_refused) {
-            start_hearing(c);
-            return;
-        }
-        c->hello_sent = true;
+    if (!c->hello_sent && !may_say_hello(c)) {
+        return;
     }
-    switch (tls_handshake(&c->tls, &failure)) {
+    enum tls_step step;
+    size_t taken;
+    do {
+        taken = conn_taken(c);
+        step = tls_handshake(&c->tls, &failure);
+    } while (step == TLS_STEP_READ && c->ahead.len > 0 && conn_taken(c) > taken);
+    switch (step) {
     case TLS_STEP_DONE:
-        conn_set_state(c, CONN_TLS);
-        conn_want(c, UV_READABLE);
-        c->on_event(c->owner, CONN_SECURED);
-        if (c->state == CONN_TLS && tls_pending(&c->tls) > 0) {
-            conn_receive(c); /* decrypted already: the socket would not announce it */
-        }
+        secured(c);
         break;
     case TLS_STEP_READ:
-        conn_want(c, UV_READABLE);
-        break;
     case TLS_STEP_WRITE:
-        conn_want(c, UV_WRITABLE);
+        if (conn_flush(c, &failure, &ours)) {
+            break;
+        }
+        if (ours) {
+            conn_end_ours(c);
+        } else {
+            handshake_failed(c, failure);
+        }
         break;
     case TLS_STEP_FAILED:
-        /* A reset can come between our look and our hello; what was said before it tells more. */
-        if (!c->tls_seen && !c->tls_refused) {
-            (void)look_for_tls(c);
-        }
-        if (c->tls_refused) {
-            start_hearing(c);
-        } else {
-            conn_end(c, failure);
-        }
+        (void)conn_flush(c, &(struct failure){.code = ERROR_NONE}, &ours); /* an alert may stand there */
+        handshake_failed(c, failure);
         break;
     case TLS_STEP_NO_MEMORY:
         conn_end_ours(c);
@@ -165,12 +247,12 @@ void conn_secure(struct conn *c, const struct tls_env *env, const char *server_n
     }
     c->after_starttls = after_starttls;
     /* Read already, so it was there before TLS. */
-    c->tls_refused = c->in.len > 0;
-    c->said_len = c->in.len < sizeof c->said ? c->in.len : sizeof c->said;
-    if (c->tls_refused) {
-        memcpy(c->said, c->in.data, c->said_len);
+    if (c->in.len > 0) {
+        look_at_first(c, c->in.data, c->in.len);
+        c->tls_refused = true;
         buf_consume(&c->in, c->in.len);
     }
     conn_set_state(c, CONN_HANDSHAKE);
-    conn_want(c, UV_READABLE | UV_WRITABLE); /* the first turn sends our hello */
+    conn_want(c, UV_READABLE);
+    conn_defer(c); /* sends our hello */
 }
