@@ -235,13 +235,12 @@ static void on_connect_failed(struct attempt *a, struct failure failure)
 /* A server that knows other protocols only says so by an alert (RFC 7301 section 3.2): once more without. */
 static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
 {
-    struct port_report *port = a->port;
     if (!a->alpn || !failure->alert || strcmp(failure->alert, "no_application_protocol") != 0) {
         return false;
     }
     a->alpn = false;
     a->reopen = true;
-    port->tries[port->try_count - 1].error = *failure;
+    attempt_record_failed_try(a, failure);
     attempt_forget(a);
     begin_dialogue(a);
     set_state(a, ATTEMPT_CONNECTING);
@@ -369,7 +368,9 @@ static void on_closed(struct attempt *a)
         while (last > 1 && port->tries[last - 1].error.code == ERROR_ADDRESS_BLOCKED) {
             last--;
         }
-        port_fail(port, port->tries[last > 0 ? last - 1 : 0].error);
+        if (last > 0) { /* else there was no memory for any of them */
+            port_fail(port, port->tries[last - 1].error);
+        }
         port->timings.total = attempt_ms_since(a->started);
         done(a);
     }

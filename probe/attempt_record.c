@@ -12,14 +12,28 @@ double attempt_ms_since(uint64_t ns)
 static void add_try(struct attempt *a, const struct ip *ip, double duration_ms, const struct failure *failure)
 {
     struct port_report *port = a->port;
-    if (port->try_count < sizeof port->tries / sizeof port->tries[0]) {
-        port->tries[port->try_count++] = (struct connect_try){*ip, duration_ms, *failure};
+    if (port->try_count > LIMIT_ADDRESSES) {
+        return;
+    }
+    struct connect_try *tries = arena_grow(a->plan->arena, port->tries, sizeof *tries, port->try_count,
+                                           port->try_count + 1, &port->try_room);
+    if (tries) {
+        tries[port->try_count++] = (struct connect_try){*ip, duration_ms, *failure};
+        port->tries = tries;
     }
 }
 
 void attempt_record_try(struct attempt *a, const struct failure *failure)
 {
     add_try(a, &a->plan->candidates[a->next - 1].ip, attempt_ms_since(a->opened), failure);
+}
+
+void attempt_record_failed_try(struct attempt *a, const struct failure *failure)
+{
+    struct port_report *port = a->port;
+    if (port->try_count > 0) { /* else there was no memory for it */
+        port->tries[port->try_count - 1].error = *failure;
+    }
 }
 
 void attempt_record_blocked(struct attempt *a)

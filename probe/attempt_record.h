@@ -10,6 +10,9 @@ double attempt_ms_since(uint64_t ns);
 /* How the connect to the current candidate went; code ERROR_NONE: it was accepted. */
 void attempt_record_try(struct attempt *a, const struct failure *failure);
 
+/* What the last try came to after all. */
+void attempt_record_failed_try(struct attempt *a, const struct failure *failure);
+
 /* The candidates that the policy forbids, up to the next one that it permits. */
 void attempt_record_blocked(struct attempt *a);
 

@@ -24,6 +24,7 @@ void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, en
     buf_init(&c->in, LIMIT_LINE_BYTES + CONN_READ_BYTES);
     buf_init(&c->out, LIMIT_LINE_BYTES);
     buf_init(&c->ahead, CONN_READ_BYTES);
+    buf_init(&c->said, LIMIT_TEXT_CHARS);
 }
 
 void conn_end(struct conn *c, struct failure failure)
@@ -371,6 +372,7 @@ static void on_handle_closed(uv_handle_t *handle)
     buf_deinit(&c->in);
     buf_deinit(&c->out);
     buf_deinit(&c->ahead);
+    buf_deinit(&c->said);
     c->on_event(c->owner, CONN_CLOSED);
 }
 

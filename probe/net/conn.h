@@ -52,9 +52,8 @@ struct conn {
     enum conn_ours ours;
     void (*on_event)(void *owner, enum conn_event event);
     void *owner;
-    char said[LIMIT_TEXT_CHARS]; /* what came instead of TLS */
-    size_t said_len;
-    bool said_all; /* and the server closed behind it */
+    struct buf said; /* what came instead of TLS */
+    bool said_all;   /* and the server closed behind it */
 };
 
 void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),

@@ -12,9 +12,18 @@
 #define TLS_RECORD_FIRST 20 /* change_cipher_spec */
 #define TLS_RECORD_LAST 23  /* application_data */
 
-static bool starts_record(const char *s, size_t len)
+static bool starts_record(const unsigned char *s, size_t len)
 {
     return len > 0 && s[0] >= TLS_RECORD_FIRST && s[0] <= TLS_RECORD_LAST;
+}
+
+/* As much as a report can show. */
+static void keep_said(struct conn *c, const void *data, size_t len)
+{
+    size_t room = c->said.max - c->said.len;
+    if (buf_append(&c->said, data, len < room ? len : room) != BUF_OK) {
+        c->ours = CONN_OURS_RESOURCES;
+    }
 }
 
 /* What comes first is looked at before the library has it, which would only find an "unexpected packet" in
@@ -22,10 +31,11 @@ static bool starts_record(const char *s, size_t len)
  * out. */
 static void look_at_first(struct conn *c, const unsigned char *data, size_t len)
 {
-    c->said_len = len < sizeof c->said ? len : sizeof c->said;
-    memcpy(c->said, data, c->said_len);
-    c->tls_seen = starts_record(c->said, c->said_len);
+    c->tls_seen = starts_record(data, len);
     c->tls_refused = !c->tls_seen || (c->after_starttls && !c->hello_sent);
+    if (c->tls_refused) {
+        keep_said(c, data, len);
+    }
 }
 
 /* Reads ahead of the library, which asks for each record twice. As recv(2); EBADMSG: what came is not TLS. */
@@ -99,8 +109,9 @@ static const struct tls_transport transport = {on_tls_pull, on_tls_push};
 /* Whether a record of TLS stands behind the plain text: the server does speak TLS. */
 static bool record_follows(const struct conn *c)
 {
-    for (size_t i = 1; i + 2 < c->said_len; i++) {
-        if (starts_record(c->said + i, c->said_len - i) && c->said[i + 1] == 3 && c->said[i + 2] <= 4) {
+    const unsigned char *s = c->said.data;
+    for (size_t i = 1; i + 2 < c->said.len; i++) {
+        if (starts_record(s + i, c->said.len - i) && s[i + 1] == 3 && s[i + 2] <= 4) {
             return true;
         }
     }
@@ -109,7 +120,8 @@ static bool record_follows(const struct conn *c)
 
 void conn_end_refused(struct conn *c)
 {
-    struct failure f = {.code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = {c->said, c->said_len}};
+    struct failure f = {
+        .code = ERROR_TLS_NOT_SPOKEN, .phase = PHASE_TLS, .said = {(const char *)c->said.data, c->said.len}};
     if (c->after_starttls && (!c->hello_sent || record_follows(c))) {
         f.code = ERROR_PLAINTEXT_AFTER_STARTTLS;
     }
@@ -121,11 +133,12 @@ void conn_end_refused(struct conn *c)
 static void hear_out(struct conn *c)
 {
     ssize_t n = 1;
-    while (n > 0 && c->said_len < sizeof c->said) {
-        n = conn_recv(c, c->said + c->said_len, sizeof c->said - c->said_len, 0);
-        c->said_len += n > 0 ? (size_t)n : 0;
+    unsigned char data[LIMIT_TEXT_CHARS];
+    while (n > 0 && c->said.len < c->said.max && c->ours == CONN_OURS_NONE) {
+        n = conn_recv(c, data, c->said.max - c->said.len, 0);
+        keep_said(c, data, n > 0 ? (size_t)n : 0);
     }
-    bool whole = !c->after_starttls && memchr(c->said, '\n', c->said_len) != NULL;
+    bool whole = !c->after_starttls && c->said.len > 0 && memchr(c->said.data, '\n', c->said.len) != NULL;
     bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
     c->said_all = n <= 0 && !waits;
     if (waits && !whole) {
@@ -248,7 +261,7 @@ void conn_secure(struct conn *c, const struct tls_env *env, const char *server_n
     c->after_starttls = after_starttls;
     /* Read already, so it was there before TLS. */
     if (c->in.len > 0) {
-        look_at_first(c, c->in.data, c->in.len);
+        keep_said(c, c->in.data, c->in.len);
         c->tls_refused = true;
         buf_consume(&c->in, c->in.len);
     }

@@ -134,8 +134,8 @@ struct port_report {
     bool implicit_tls;
     struct ip address, source_address; /* family 0: none */
     size_t received;                   /* bytes of the last connection, TLS's own included */
-    struct connect_try tries[LIMIT_ADDRESSES + 1];
-    size_t try_count;
+    struct connect_try *tries; /* at most one for each address, and one more; mostly it is one */
+    size_t try_count, try_room;
     struct failure error;
     struct dialogue dialogue;
     struct caps caps;

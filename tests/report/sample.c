@@ -79,6 +79,8 @@ static void add_port(struct report *r, uint16_t number, bool tls_port)
     p->implicit_tls = tls_port;
     p->address = sample_ip("192.0.2.10");
     p->source_address = sample_ip("198.51.100.7");
+    p->tries = arena_alloc(&r->arena, (LIMIT_ADDRESSES + 1) * sizeof *p->tries);
+    assert_non_null(p->tries);
     p->tries[p->try_count++] = (struct connect_try){.address = p->address, .duration_ms = 11.04};
     p->dialogue.greeting = GREETING_OK;
     p->dialogue.greeting_text.text = text_of("Server ready.");
@@ -117,7 +119,7 @@ void sample_report(struct report *r)
 
 void sample_fail(struct port_report *p, enum error_code code, enum phase phase)
 {
-    struct port_report fresh = {.number = p->number, .tls_port = p->tls_port};
+    struct port_report fresh = {.number = p->number, .tls_port = p->tls_port, .tries = p->tries};
     fresh.timings = (struct timings){TIME_NONE, TIME_NONE, TIME_NONE, TIME_NONE, 0};
     fresh.error = (struct failure){.code = code, .phase = phase};
     if (phase == PHASE_CONNECT) {
