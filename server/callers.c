@@ -1,6 +1,7 @@
 #include "server/callers.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <search.h>
@@ -18,8 +19,11 @@
 #include "server/log.h"
 #include "server/shared.h"
 
+/* How often those who take their answers are looked at: their time is shorter where answers hold much memory.
+ */
 #define TICK_MS 500
 #define EVENTS 64
+#define NEVER UINT64_MAX
 
 /* A client and how many connections it has. */
 struct peer {
@@ -56,6 +60,7 @@ struct callers {
     pthread_cond_t told;  /* nobody is CALLER_LEAVING */
     pthread_mutex_t lock; /* guards what follows; never held while a watch is called */
     bool stop;
+    uint64_t wakes_at;                       /* ms: when the thread looks at deadlines again */
     size_t count;                            /* but for those that were cut */
     struct queue asking, waiting, answering; /* the first deadline first: all have the same time */
     void *peers; /* a tree by key; balanced, so that no choice of addresses makes it slow */
@@ -137,6 +142,15 @@ static struct queue *queue_of(struct callers *c, enum caller_state state)
                                        : NULL;
 }
 
+/* Nobody's deadline comes before that of one who was there before, but the thread may sleep for longer. */
+static void wake_by(struct callers *c, uint64_t ms)
+{
+    if (ms < c->wakes_at) {
+        c->wakes_at = ms;
+        (void)eventfd_write(c->wake, 1);
+    }
+}
+
 static void set_state(struct callers *c, struct caller *caller, enum caller_state state)
 {
     struct queue *from = queue_of(c, caller->state), *to = queue_of(c, state);
@@ -145,8 +159,14 @@ static void set_state(struct callers *c, struct caller *caller, enum caller_stat
     }
     caller->state = state;
     if (to) {
-        caller->deadline = now_ms() + c->limits.transfer_ms;
+        uint64_t now = now_ms();
+        caller->deadline = now + c->limits.transfer_ms;
         TAILQ_INSERT_TAIL(to, caller, turn);
+        if (to == &c->asking) {
+            wake_by(c, caller->deadline);
+        } else if (to == &c->answering) {
+            wake_by(c, now + TICK_MS);
+        }
     }
 }
 
@@ -332,21 +352,39 @@ static void cut_late(struct callers *c, struct queue *queue, uint64_t now, const
     }
 }
 
+/* Under the lock. Returns how long nothing is to be done, -1: until the thread is woken. */
+static int look_at_deadlines(struct callers *c)
+{
+    uint64_t now = now_ms();
+    uint64_t ahead = shared_total() > LIMIT_ANSWERS_BYTES ? LIMIT_TRANSFER_MS - LIMIT_PRESSED_MS : 0;
+    cut_late(c, &c->asking, now, "request_too_slow");
+    cut_late(c, &c->answering, now + ahead, "answer_taken_too_slowly");
+    const struct caller *first = TAILQ_FIRST(&c->asking);
+    c->wakes_at = first ? first->deadline : NEVER;
+    if (!TAILQ_EMPTY(&c->answering) && now + TICK_MS < c->wakes_at) {
+        c->wakes_at = now + TICK_MS;
+    }
+    uint64_t left = c->wakes_at - now;
+    return c->wakes_at == NEVER ? -1 : left < INT_MAX ? (int)left : INT_MAX;
+}
+
 static void *run(void *arg)
 {
     struct callers *c = arg;
     struct epoll_event events[EVENTS];
+    eventfd_t wakes;
+    int wait_ms = 0;
     for (bool stop = false; !stop;) {
-        int n = epoll_wait(c->epoll, events, EVENTS, TICK_MS);
+        int n = epoll_wait(c->epoll, events, EVENTS, wait_ms);
         for (int i = 0; i < n; i++) {
-            if (events[i].data.fd != c->wake) {
+            if (events[i].data.fd == c->wake) {
+                (void)eventfd_read(c->wake, &wakes);
+            } else {
                 look_after(c, events[i].data.fd);
             }
         }
         pthread_mutex_lock(&c->lock);
-        cut_late(c, &c->asking, now_ms(), "request_too_slow");
-        uint64_t ahead = shared_total() > LIMIT_ANSWERS_BYTES ? LIMIT_TRANSFER_MS - LIMIT_PRESSED_MS : 0;
-        cut_late(c, &c->answering, now_ms() + ahead, "answer_taken_too_slowly");
+        wait_ms = look_at_deadlines(c);
         stop = c->stop;
         pthread_mutex_unlock(&c->lock);
     }

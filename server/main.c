@@ -37,9 +37,6 @@
 #define DRAIN_MS 5000u
 #define LAST_REQUESTS_MS 50u
 
-/* How often this machine is asked for its own addresses. */
-#define OWN_ADDRESSES_S 30
-
 struct service {
     struct config config;
     struct tls_env *tls;
@@ -290,15 +287,12 @@ static void reload(struct service *s)
 /* Reloads when told to; returns the signal that ends the service. */
 static int wait_for_end(struct service *s, const sigset_t *signals)
 {
-    static const struct timespec between = {OWN_ADDRESSES_S, 0};
     for (;;) {
-        int received = sigtimedwait(signals, NULL, &between);
+        int received = sigwaitinfo(signals, NULL);
         if (received == SIGHUP) {
             reload(s);
         } else if (received > 0) {
             return received;
-        } else if (errno == EAGAIN) {
-            targets_refresh(s->targets);
         }
     }
 }

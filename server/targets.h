@@ -15,10 +15,10 @@ struct targets *targets_create(const struct config *config, char *why, size_t wh
 void targets_free(struct targets **targets);
 
 /* For struct probe_env; any thread may ask. */
-struct target_guard targets_guard(const struct targets *targets);
+struct target_guard targets_guard(struct targets *targets);
 unsigned targets_permit(void *targets, const struct ip *ip);
 
-/* Follows changes of this machine's own addresses; any thread. */
+/* Follows changes of this machine's own addresses, as the guard does by itself now and then; any thread. */
 void targets_refresh(struct targets *targets);
 
 #endif

@@ -1,0 +1,56 @@
+"""A service that nobody wants anything of sleeps."""
+import os
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import case
+import stage
+from service import sanitized, wait_until
+
+IDLE_SECONDS = 3
+
+
+class IdleTest(case.Case):
+    def setUp(self):
+        self.stage = stage.Stage()
+        self.addCleanup(self.stage.stop)
+        self.service = self.stage.service
+
+    def wake_ups(self):
+        """How often each thread has gone to sleep so far."""
+        tasks = "/proc/%d/task" % self.service.process.pid
+        counts = {}
+        for task in os.listdir(tasks):
+            with open("%s/%s/status" % (tasks, task), encoding="ascii") as status:
+                counts[task] = int(dict(line.split(":", 1) for line in status)["voluntary_ctxt_switches"])
+        return counts
+
+    def connections(self):
+        fds = "/proc/%d/fd" % self.service.process.pid
+        return len([fd for fd in os.listdir(fds) if os.readlink(os.path.join(fds, fd)).startswith("socket:")]) - 1
+
+    def assert_sleeps(self):
+        before = self.wake_ups()
+        time.sleep(IDLE_SECONDS)
+        self.assertEqual(self.wake_ups(), before)
+
+    def test_from_the_start(self):
+        self.assertEqual(self.service.get("/healthz").status, 200)
+        wait_until(lambda: not self.connections(), 10, "the connection to be closed")
+        time.sleep(0.5)
+        self.assert_sleeps()
+
+    def test_with_a_caller_that_asks_nothing(self):
+        sock = self.service.connect()
+        self.addCleanup(sock.close)
+        time.sleep(1)
+        self.assert_sleeps()
+
+
+if __name__ == "__main__":
+    if sanitized():
+        sys.exit(0)  # its runtime has a thread that wakes
+    unittest.main()
