@@ -106,7 +106,13 @@ static void test_whoever_asks_too_slowly_is_cut(void **state)
     struct fixture f;
     (void)state;
     open_fixture(&f, 0, 100, 1000);
+    (void)poll(NULL, 0, 100); /* nobody is there: the thread sleeps */
     size_t i = add(&f, "198.51.100.1");
+    assert_false(cut_within(&f, i, 700));
+    assert_true(cut_within(&f, i, 3000));
+    /* And again, once it has woken. */
+    (void)poll(NULL, 0, 100);
+    i = add(&f, "198.51.100.1");
     assert_false(cut_within(&f, i, 700));
     assert_true(cut_within(&f, i, 3000));
     close_fixture(&f);
