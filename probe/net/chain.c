@@ -32,7 +32,10 @@ static int find_sent_issuer(const struct parsed_chain *chain, gnutls_x509_crt_t 
             named[count++] = i;
         }
     }
-    for (unsigned k = 0; count > 1 && k<count && * checks> 0; k++) {
+    for (unsigned k = 0; count > 1 && k < count; k++) {
+        if (*checks == 0) {
+            break;
+        }
         (*checks)--;
         if (link_verifies(cert, chain->certs[named[k]])) {
             return (int)named[k];

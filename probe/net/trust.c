@@ -4,49 +4,43 @@
 
 #include "probe/net/tls_env.h"
 
-#define DIGEST_BYTES 32u
-
-/* Of a trusted root: digests of its name and of all of it. */
-struct root {
-    uint8_t name[DIGEST_BYTES], whole[DIGEST_BYTES];
+struct name {
+    uint8_t sha256[32];
 };
 
 /* False: the library failed. */
-static bool digest_root(gnutls_x509_crt_t cert, struct root *root)
+static bool read_name(gnutls_x509_crt_t cert, struct name *name)
 {
     gnutls_datum_t dn = {NULL, 0};
-    size_t size = sizeof root->whole;
     bool done = gnutls_x509_crt_get_raw_dn(cert, &dn) >= 0 &&
-                gnutls_hash_fast(GNUTLS_DIG_SHA256, dn.data, dn.size, root->name) >= 0 &&
-                gnutls_x509_crt_get_fingerprint(cert, GNUTLS_DIG_SHA256, root->whole, &size) >= 0;
+                gnutls_hash_fast(GNUTLS_DIG_SHA256, dn.data, dn.size, name->sha256) >= 0;
     gnutls_free(dn.data);
     return done;
 }
 
-static bool shares_name(const struct root *roots, size_t count, const struct root *with)
+static bool is_among(const struct name *names, size_t count, const struct name *name)
 {
     for (size_t i = 0; i < count; i++) {
-        if (memcmp(roots[i].name, with->name, DIGEST_BYTES) == 0 &&
-            memcmp(roots[i].whole, with->whole, DIGEST_BYTES) != 0) {
+        if (memcmp(&names[i], name, sizeof *name) == 0) {
             return true;
         }
     }
     return false;
 }
 
-/* False: a root could not be looked at, or there are more than were loaded. */
-static bool survey(struct tls_env *env, struct root *roots)
+/* The list holds none twice. False: a root could not be looked at, or there are more than were loaded. */
+static bool survey(struct tls_env *env, struct name *names)
 {
     gnutls_x509_trust_list_iter_t iter = NULL;
     gnutls_x509_crt_t cert = NULL;
     size_t n = 0;
     int r;
     while ((r = gnutls_x509_trust_list_iter_get_ca(env->trust, &iter, &cert)) >= 0) {
-        bool seen = n < env->roots && digest_root(cert, &roots[n]);
+        bool seen = n < env->roots && read_name(cert, &names[n]);
         if (seen) {
             env->validities[n] = (struct validity){gnutls_x509_crt_get_activation_time(cert),
                                                    gnutls_x509_crt_get_expiration_time(cert)};
-            env->names_shared |= shares_name(roots, n, &roots[n]);
+            env->names_shared |= is_among(names, n, &names[n]);
             n++;
         }
         gnutls_x509_crt_deinit(cert);
@@ -63,11 +57,11 @@ static bool survey(struct tls_env *env, struct root *roots)
 
 void trust_survey(struct tls_env *env)
 {
-    struct root *roots = calloc(env->roots, sizeof *roots);
+    struct name *names = calloc(env->roots, sizeof *names);
     env->validities = calloc(env->roots, sizeof *env->validities);
-    env->surveyed = roots && env->validities && gnutls_rnd(GNUTLS_RND_NONCE, env->id, sizeof env->id) >= 0 &&
-                    survey(env, roots);
-    free(roots);
+    env->surveyed = names && env->validities && gnutls_rnd(GNUTLS_RND_NONCE, env->id, sizeof env->id) >= 0 &&
+                    survey(env, names);
+    free(names);
 }
 
 struct period trust_period(const struct tls_env *env, int64_t now)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "probe/net/cert.h"
+#include "probe/net/chain_cache.h"
 #include "probe/net/tls.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -18,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const int64_t times[] = {1795600000, 1000000000, 4000000000, 1803500000};
 
 static struct tls_env *env;
+static struct chain_cache *cache;
 
 static void start(void)
 {
@@ -26,6 +28,10 @@ static void start(void)
         env = tls_env_create(FUZZ_ROOT, why, sizeof why);
         if (!env) {
             fprintf(stderr, "%s\n", why);
+            abort();
+        }
+        cache = chain_cache_create(64, (size_t)1 << 20);
+        if (!cache) {
             abort();
         }
     }
@@ -45,6 +51,21 @@ static void check(const struct certificate *c)
              (c->chain_errors & 1u << CHAIN_MISSING_INTERMEDIATE)));
     for (size_t i = 0; i < c->chain_count; i++) {
         assert(c->chain[i].subject.data && c->chain[i].issuer.data);
+    }
+}
+
+/* The same, be the verdict new, from known issuers or from memory. */
+static void check_remembered(struct cert_input in, const struct certificate *c, struct arena *arena)
+{
+    in.cache = cache;
+    for (unsigned i = 0; i < 2; i++) {
+        struct certificate again;
+        if (cert_describe(&in, env, &again, arena)) {
+            assert(again.chain_errors == c->chain_errors && again.leaf_errors == c->leaf_errors);
+            assert(again.chain_count == c->chain_count && again.san_count == c->san_count);
+            assert(again.hostname_match == c->hostname_match && again.ocsp_stapling == c->ocsp_stapling);
+            check(&again);
+        }
     }
 }
 
@@ -94,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     arena_init(&arena, LIMIT_REPORT_BYTES);
     if (cert_describe(&in, env, &certificate, &arena)) {
         check(&certificate);
+        check_remembered(in, &certificate, &arena);
     }
     arena_deinit(&arena);
     return 0;

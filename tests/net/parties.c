@@ -21,7 +21,8 @@ struct party make(struct made m)
 {
     struct party p = {.key = m.key};
     gnutls_x509_crt_t cert;
-    gnutls_datum_t der, name = {(unsigned char *)(uintptr_t)HOST, sizeof HOST - 1};
+    gnutls_datum_t der;
+    const char *san = m.san ? m.san : HOST;
     assert_int_equal(gnutls_x509_crt_init(&cert), 0);
     gnutls_x509_crt_set_version(cert, 3);
     assert_int_equal(gnutls_x509_crt_set_dn(cert, m.subject, NULL), 0);
@@ -33,7 +34,13 @@ struct party make(struct made m)
         assert_int_equal(gnutls_x509_crt_set_basic_constraints(cert, 1, m.path_length - 1), 0);
     } else {
         assert_int_equal(
-            gnutls_x509_crt_set_subject_alt_name(cert, GNUTLS_SAN_DNSNAME, name.data, name.size, 0), 0);
+            gnutls_x509_crt_set_subject_alt_name(cert, GNUTLS_SAN_DNSNAME, san, (unsigned)strlen(san), 0), 0);
+    }
+    if (m.key_id) {
+        assert_int_equal(gnutls_x509_crt_set_subject_key_id(cert, m.key_id, 1), 0);
+    }
+    if (m.issuer_id) {
+        assert_int_equal(gnutls_x509_crt_set_authority_key_id(cert, m.issuer_id, 1), 0);
     }
     if (m.oid) {
         assert_int_equal(gnutls_x509_crt_set_extension_by_oid(cert, m.oid, m.extension, m.extension_size, 0),

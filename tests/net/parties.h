@@ -44,8 +44,10 @@ struct made {
     const struct party *issuer; /* NULL: itself */
     int64_t not_before, not_after;
     bool ca;
-    int path_length; /* 0: none; else one more than it */
-    const char *oid; /* an extension besides */
+    const char *san;                /* NULL: HOST */
+    const char *key_id, *issuer_id; /* key identifiers of one octet; NULL: none */
+    int path_length;                /* 0: none; else one more than it */
+    const char *oid;                /* an extension besides */
     const void *extension;
     size_t extension_size;
 };

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -105,11 +106,12 @@ static void test_issuers_of_a_bad_leaf(void **state)
     drop((struct party[]){ca, forged_ca, one, two, other}, 5);
 }
 
-/* Where an issuer demands something of what is below it, each leaf is checked in full. */
+/* Where an issuer demands something of what is below it, each leaf is checked in full: one that fulfils it,
+ * then one that does not. */
 static void test_issuers_that_demand_something(void **state)
 {
     (void)state;
-    static const struct made plain = {.ca = true};
+    static const struct made plain = {.ca = true}, length = {.ca = true, .path_length = 4};
     static const struct made names = {.ca = true,
                                       .oid = NAME_CONSTRAINTS,
                                       .extension = permit_leaf,
@@ -118,62 +120,160 @@ static void test_issuers_that_demand_something(void **state)
                                          .oid = TLS_FEATURE,
                                          .extension = STATUS_REQUEST,
                                          .extension_size = sizeof STATUS_REQUEST - 1};
-    static const struct made length = {.ca = true, .path_length = 4};
-    const struct made *cases[][3] = {
-        {&names, &plain, &plain},    {&plain, &names, &plain},    {&plain, &plain, &names},
-        {&features, &plain, &plain}, {&plain, &features, &plain}, {&plain, &plain, &features},
-        {&length, &plain, &plain},   {&plain, &length, &plain},   {&plain, &plain, &length},
-        {&plain, &plain, &plain},
+    static const struct {
+        const struct made *top, *upper, *ca;
+        bool demand, known;
+    } cases[] = {
+        {&names, &plain, &plain, true, false},       {&plain, &names, &plain, true, false},
+        {&plain, &plain, &names, true, false},       {&features, &features, &features, true, false},
+        {&plain, &features, &features, true, false}, {&plain, &plain, &features, true, false},
+        {&length, &plain, &plain, false, false},     {&plain, &length, &plain, false, false},
+        {&plain, &plain, &length, false, true}, /* none of its CAs is on the path */
+        {&plain, &plain, &plain, false, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct made m = *cases[i][0];
+        struct made m = *cases[i].top;
         forget_all();
         m.subject = "CN=Top";
         m.key = keys[0];
         struct party top = make(m);
-        m = *cases[i][1];
+        m = *cases[i].upper;
         m.subject = "CN=Upper";
         m.key = keys[1];
         m.issuer = &top;
         struct party upper = make(m);
-        m = *cases[i][2];
+        m = *cases[i].ca;
         m.subject = "CN=CA";
         m.key = keys[2];
         m.issuer = &upper;
         struct party ca = make(m);
-        struct party one = make((struct made){.subject = "CN=one", .key = keys[3], .issuer = &ca});
-        struct party two = make((struct made){.subject = "CN=two", .key = keys[3], .issuer = &ca});
+        m = features;
+        m.subject = "CN=one";
+        m.key = keys[3];
+        m.issuer = &ca;
+        m.ca = false;
+        struct party one = make(m);
+        struct party two =
+            make((struct made){.subject = "CN=two", .key = keys[3], .issuer = &ca, .san = "elsewhere.test"});
         struct tls_env *other = trusting(&top, 1);
-        unsigned first = check((struct asked){.sent = {&one, &ca, &upper}, .env = other});
-        assert_int_equal(check((struct asked){.sent = {&two, &ca, &upper}, .env = other}), first);
-        /* The length that the leaf's own issuer allows concerns no CA. */
-        assert_uses(2, i >= 8 ? 1 : 0, 0);
+        assert_int_equal(check((struct asked){.sent = {&one, &ca, &upper}, .env = other}), 0);
+        assert_int_equal(check((struct asked){.sent = {&two, &ca, &upper}, .env = other}),
+                         cases[i].demand ? 1u << CHAIN_CONSTRAINT_VIOLATION : 0);
+        assert_uses(2, cases[i].known, 0);
+        m.subject = "CN=three";
+        struct party three = make(m);
+        assert_int_equal(check((struct asked){.sent = {&three, &ca, &upper}, .env = other}), 0);
+        assert_uses(3, cases[i].known ? 2 : 0, 0);
         tls_env_release(&other);
-        drop((struct party[]){top, upper, ca, one, two}, 5);
+        drop((struct party[]){top, upper, ca, one, two, three}, 6);
     }
 }
 
-/* Two roots of one name: which of them is taken is the library's choice, at the time. */
+/* Of two CAs of one name that were sent the one is taken whose key fits. */
+static void test_two_issuers_of_one_name(void **state)
+{
+    (void)state;
+    struct party a = make((struct made){.subject = "CN=A", .key = keys[1], .issuer = &root, .ca = true});
+    struct party b = make((struct made){.subject = "CN=A", .key = keys[2], .issuer = &root, .ca = true});
+    struct party leaf = make((struct made){.subject = "CN=leaf", .key = keys[3], .issuer = &b});
+    struct party stray = make(
+        (struct made){.subject = "CN=stray", .key = keys[3], .issuer = &(struct party){a.cert, keys[0]}});
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(check((struct asked){.sent = {&leaf, &b, &a}}), 0);
+        assert_int_equal(check((struct asked){.sent = {&leaf, &a, &b}}), 1u << CHAIN_WRONG_ORDER);
+        assert_int_equal(check((struct asked){.sent = {&stray, &a, &b}}), 1u << CHAIN_BAD_SIGNATURE);
+    }
+    assert_uses(3, 1, 3);
+    drop((struct party[]){a, b, leaf, stray}, 4);
+}
+
+/* The CA that is sent is the known one, the CA above it another. */
+static void test_issuers_are_known_together(void **state)
+{
+    (void)state;
+    struct party upper =
+        make((struct made){.subject = "CN=Upper", .key = keys[1], .issuer = &root, .ca = true});
+    struct party forger = {root.cert, keys[2]};
+    struct party forged =
+        make((struct made){.subject = "CN=Upper", .key = keys[1], .issuer = &forger, .ca = true});
+    struct party ca = make((struct made){.subject = "CN=CA", .key = keys[2], .issuer = &upper, .ca = true});
+    struct party one = make((struct made){.subject = "CN=one", .key = keys[3], .issuer = &ca});
+    struct party two = make((struct made){.subject = "CN=two", .key = keys[3], .issuer = &ca});
+    assert_int_equal(check((struct asked){.sent = {&one, &ca, &upper}}), 0);
+    assert_int_equal(check((struct asked){.sent = {&two, &ca, &forged}}), 1u << CHAIN_BAD_SIGNATURE);
+    assert_uses(2, 0, 0);
+    drop((struct party[]){upper, forged, ca, one, two}, 5);
+}
+
+static time_t library_now;
+
+static time_t tell_time(time_t *at)
+{
+    if (at) {
+        *at = library_now;
+    }
+    return library_now;
+}
+
+static unsigned check_at(int64_t now, const struct party *leaf, const struct party *ca,
+                         const struct tls_env *by)
+{
+    library_now = (time_t)now;
+    return check((struct asked){.sent = {leaf, ca}, .env = by, .now = now});
+}
+
+/* Of two roots of one name the library takes one that is valid, by its own clock. */
 static void test_roots_of_one_name(void **state)
 {
     (void)state;
-    struct party roots[] = {root, make((struct made){.subject = "CN=Root", .key = keys[2], .ca = true})};
+    struct party roots[] = {root, make((struct made){.subject = "CN=Root",
+                                                     .key = keys[2],
+                                                     .ca = true,
+                                                     .not_before = NOW + 100,
+                                                     .not_after = NOW + 200})};
     struct party ca = make((struct made){.subject = "CN=CA", .key = keys[1], .issuer = &root, .ca = true});
     struct party one = make((struct made){.subject = "CN=one", .key = keys[3], .issuer = &ca});
     struct party two = make((struct made){.subject = "CN=two", .key = keys[3], .issuer = &ca});
     struct tls_env *other = trusting(roots, 2);
-    unsigned first = check((struct asked){.sent = {&one, &ca}, .env = other});
-    assert_int_equal(check((struct asked){.sent = {&two, &ca}, .env = other}), first);
-    assert_int_equal(check((struct asked){.sent = {&two, &ca}, .env = other}), first);
-    assert_uses(2, 0, 1);
+    gnutls_global_set_time_function(tell_time);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(check_at(NOW + 99, &one, &ca, other), 0);
+        assert_int_equal(check_at(NOW + 100, &one, &ca, other), 1u << CHAIN_BAD_SIGNATURE);
+        assert_int_equal(check_at(NOW + 199, &two, &ca, other), 1u << CHAIN_BAD_SIGNATURE);
+        assert_int_equal(check_at(NOW + 200, &two, &ca, other), 0);
+        assert_int_equal(check_at(NOW + 201, &two, &ca, other), 0);
+    }
+    assert_int_equal(chain_cache_uses(cache)->below_known, 0);
     tls_env_release(&other);
     /* The same one twice is one. */
+    forget_all();
     other = trusting((struct party[]){root, root}, 2);
-    (void)check((struct asked){.sent = {&one, &ca}, .env = other});
-    (void)check((struct asked){.sent = {&two, &ca}, .env = other});
-    assert_uses(4, 1, 1);
+    assert_int_equal(check_at(NOW, &one, &ca, other), 0);
+    assert_int_equal(check_at(NOW, &two, &ca, other), 0);
+    assert_uses(2, 1, 0);
+    gnutls_global_set_time_function(time);
     tls_env_release(&other);
     drop((struct party[]){roots[1], ca, one, two}, 4);
+}
+
+/* The library takes a CA that has name and key of a root for the root: what stands above it is not looked at.
+ */
+static void test_issuer_that_is_a_root_by_another_number(void **state)
+{
+    (void)state;
+    struct party twin = make((struct made){.subject = "CN=Twin", .key = keys[1], .ca = true, .key_id = "\1"});
+    struct party ca = make(
+        (struct made){.subject = "CN=Twin", .key = keys[1], .issuer = &root, .ca = true, .key_id = "\2"});
+    struct party one =
+        make((struct made){.subject = "CN=one", .key = keys[3], .issuer = &ca, .issuer_id = "\2"});
+    struct party two =
+        make((struct made){.subject = "CN=two", .key = keys[3], .issuer = &ca, .issuer_id = "\2"});
+    struct tls_env *other = trusting((struct party[]){root, twin}, 2);
+    unsigned first = check((struct asked){.sent = {&one, &ca}, .env = other});
+    assert_int_equal(check((struct asked){.sent = {&two, &ca}, .env = other}), first);
+    assert_int_equal(chain_cache_uses(cache)->below_known, 0);
+    tls_env_release(&other);
+    drop((struct party[]){twin, ca, one, two}, 4);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -183,7 +283,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_nearly_the_same_issuers), TEST(test_known_issuers),
         TEST(test_issuers_of_a_bad_leaf),   TEST(test_issuers_that_demand_something),
-        TEST(test_roots_of_one_name),
+        TEST(test_two_issuers_of_one_name), TEST(test_issuers_are_known_together),
+        TEST(test_roots_of_one_name),       TEST(test_issuer_that_is_a_root_by_another_number),
     };
     return cmocka_run_group_tests(tests, start, end);
 }
