@@ -2,10 +2,10 @@
  *
  *   bare ROOTS.pem NAME ADDRESS IMAP_PORT IMAPS_PORT COUNT CONCURRENCY
  *
- * One test: greeting, CAPABILITY, STARTTLS, full handshake, CAPABILITY, LOGOUT on one port; full handshake, greeting,
- * CAPABILITY, LOGOUT on the other, both started together; the chain and NAME verified in each. No HTTP, no JSON, no
- * DNS, one thread, GnuTLS as it comes. {n} in NAME becomes the number of the test, modulo HOSTS. Prints one line of
- * key=value; fails where a test did. */
+ * One test: greeting, CAPABILITY, STARTTLS, full handshake, CAPABILITY, LOGOUT on one port; full handshake,
+ * greeting, CAPABILITY, LOGOUT on the other, both started together; the chain and NAME verified in each. No
+ * HTTP, no JSON, no DNS, one thread, GnuTLS as it comes. {n} in NAME becomes the number of the test, modulo
+ * HOSTS. Prints one line of key=value; fails where a test did. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -193,7 +193,8 @@ static bool advance(struct session *s, bool *again, bool *over)
     if (!take_bytes(s, &more)) {
         return false;
     }
-    *again = more && s->tls; /* GnuTLS may hold a second record; a plain answer has come whole or wakes us again */
+    *again =
+        more && s->tls; /* GnuTLS may hold a second record; a plain answer has come whole or wakes us again */
     if (s->step == LOGOUT) {
         *over = complete(s, "d OK");
         return true;

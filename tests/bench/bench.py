@@ -17,15 +17,18 @@ SOAKS = {"Dovecot": ("mail.ecdsa.bench.test", measure.SOUND, 200000),
          "a scripted server without TLS": ("h{n}.plain.bench.test", measure.PLAIN, 1000000)}
 
 
+BURST = 1000
+
+
 class Size:
     """How much is measured: the short form in minutes, the full one in about half an hour."""
 
     def __init__(self, full):
         self.rounds = 5
-        self.seen, self.never_seen, self.alone = (1200, 500, 200) if full else (400, 200, 60)
+        self.seen, self.never_seen, self.alone = (1200, 500, 200) if full else (250, 150, 40)
         self.memory = [64, 250, 1000, 2500, 5000, 6500] if full else [64, 1000, 6500]
         self.blackbox_memory = [64, 250, 1000, 2500] if full else [64, 1000]
-        self.growth, self.growth_tests = ([16, 64, 256, 1000, 2500, 6500], 800) if full else ([16, 256, 1000], 300)
+        self.growth, self.growth_tests = ([16, 64, 256, 1000, 2500, 6500], 800) if full else ([16, 1000], 300)
         self.growth_rounds = 5 if full else 3
 
 
@@ -37,7 +40,7 @@ def say(text):
 
 
 def measure_seen(where, size, results):
-    """CPU at 64 at a time, latency one at a time, both with the chain known; and how others' latency grows."""
+    """CPU at 64 at a time, latency one at a time, both with the chain known; and how the latency grows."""
     blackbox = field.Blackbox(where) if field.has_blackbox() else None
     try:
         with field.Service(where) as service:
@@ -47,13 +50,12 @@ def measure_seen(where, size, results):
                 results.setdefault("seen", {})[kind] = series(rows, "cpu_ms")
                 rows = measure.chain_seen(where, kind, service, blackbox, 1, size.alone, size.rounds)
                 results.setdefault("latency", {})[kind] = series(rows, "p50_ms")
-            others = {}
+            latency = {}
             for level in (1, 16, 64, 256):
                 rows = measure.chain_seen(where, "ecdsa", service, blackbox, level, max(200, 2 * level), 1)
-                for who, name in (("bare", "bare loop"), ("blackbox", "blackbox_exporter")):
-                    if who in rows:
-                        others.setdefault(name, []).append((level, rows[who][0]["p50_ms"]))
-            results["growth_of_others"] = others
+                for who, row in rows.items():
+                    latency.setdefault(show.NAMES[who], {})[level] = row[0]["p50_ms"]
+            results["latency_by_level"] = latency
     finally:
         if blackbox:
             blackbox.stop()
@@ -79,6 +81,7 @@ def measure_growth(where, size, results):
     say("growth, %s in flight" % size.growth)
     with field.Service(where) as service:
         rows = measure.growth(service, "ecdsa", size.growth, size.growth_rounds, size.growth_tests)
+        results["burst"] = measure.burst(service, "ecdsa", BURST)
     results["growth"] = {"cpu": series(rows, "cpu_ms"), "p50": series(rows, "p50_ms")}
 
 

@@ -3,9 +3,9 @@
  *   chains FOLDER KIND HOSTS ADDRESS...
  *
  * KIND is ecdsa (P-256) or rsa (2048 bits). Makes a chain leaf <- intermediate <- root in FOLDER: root.pem,
- * chain.pem (leaf and intermediate) and key.pem for mail.KIND.bench.test and the addresses, intermediate.pem, and
- * N.pem (key and leaf) for each of the names h0.KIND.bench.test up to HOSTS below the same intermediate. A key of
- * RSA takes long to make, so those names share one. */
+ * chain.pem (leaf and intermediate) and key.pem for mail.KIND.bench.test and the addresses, intermediate.pem,
+ * and N.pem (key and leaf) for each of the names h0.KIND.bench.test up to HOSTS below the same intermediate.
+ * A key of RSA takes long to make, so those names share one. */
 #include <arpa/inet.h>
 #include <gnutls/x509.h>
 #include <stdbool.h>
@@ -75,7 +75,8 @@ static void sign(struct pair *p, const struct pair *issuer)
     must(gnutls_x509_crt_sign2(p->crt, issuer->crt, issuer->key, GNUTLS_DIG_SHA256, 0), "signature");
 }
 
-static void make_authority(struct pair *p, const char *name, int path_len, int days, const struct pair *issuer)
+static void make_authority(struct pair *p, const char *name, int path_len, int days,
+                           const struct pair *issuer)
 {
     make_key(&p->key);
     begin(p, name, days);
@@ -104,7 +105,8 @@ static void make_leaf(struct pair *p, const char *name, char **addresses, const 
 }
 
 /* Writes the key and then the certificates that are given, each in PEM. */
-static void store(const char *file, gnutls_x509_privkey_t key, gnutls_x509_crt_t first, gnutls_x509_crt_t second)
+static void store(const char *file, gnutls_x509_privkey_t key, gnutls_x509_crt_t first,
+                  gnutls_x509_crt_t second)
 {
     char path[PATH_BYTES], pem[PEM_BYTES];
     gnutls_x509_crt_t crts[] = {first, second};

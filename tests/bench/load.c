@@ -1,14 +1,13 @@
-/* load.c: an HTTP/1.1 load of bounded size, one thread. It shares the machine with what it measures, so it has to be
- * cheap itself; it says what it took.
+/* load.c: an HTTP/1.1 load of bounded size, one thread. It shares the machine with what it measures, so it
+ * has to be cheap itself; it says what it took.
  *
  *   load [-m TEXT] [-p PID] [-s SECONDS] [-i MS] [-n FIRST] COUNT CONCURRENCY URL...
  *
- * One test is one request to each URL, all sent together; {n} in a URL becomes the number of the test, from FIRST on.
- * -m  a reply without TEXT, or with another status than 200, is a failed one
- * -p  reports that process's CPU time and peak memory
- * -s  ends after so many seconds (60), whatever is open; what is not done then has not failed
- * -i  waits so long between a test's end and the next
- * URLs are http://IPV4:PORT/PATH. Prints one line of key=value; fails where a test failed or -s cut it off. */
+ * One test is one request to each URL, all sent together; {n} in a URL becomes the number of the test, from
+ * FIRST on. -m  a reply without TEXT, or with another status than 200, is a failed one -p  reports that
+ * process's CPU time and peak memory -s  ends after so many seconds (60), whatever is open; what is not done
+ * then has not failed -i  waits so long between a test's end and the next URLs are http://IPV4:PORT/PATH.
+ * Prints one line of key=value; fails where a test failed or -s cut it off. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -326,7 +325,8 @@ static void start_all(struct test *tests)
 int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
-        fputs("usage: load [-m TEXT] [-p PID] [-s SECONDS] [-i MS] [-n FIRST] COUNT CONCURRENCY URL...\n", stderr);
+        fputs("usage: load [-m TEXT] [-p PID] [-s SECONDS] [-i MS] [-n FIRST] COUNT CONCURRENCY URL...\n",
+              stderr);
         return 2;
     }
     raise_descriptor_limit();
@@ -352,7 +352,8 @@ int main(int argc, char **argv)
     double wall = clock_seconds(CLOCK_MONOTONIC) - start, tests_done = all.done ? (double)all.done : 1;
     own = clock_seconds(CLOCK_PROCESS_CPUTIME_ID) - own;
     theirs = cpu_of_process() - theirs;
-    printf("done=%ld failed=%ld refused=%ld rate=%.1f", all.done, all.failed, all.refused, (double)all.done / wall);
+    printf("done=%ld failed=%ld refused=%ld rate=%.1f", all.done, all.failed, all.refused,
+           (double)all.done / wall);
     print_latencies(all.latencies, (size_t)all.done);
     printf(" bytes=%.0f driver_share=%.3f", (double)all.bytes / tests_done, own / wall);
     if (all.pid) {

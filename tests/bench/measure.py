@@ -73,10 +73,17 @@ def chain_never_seen(where, kind, count, rounds):
 
 def growth(service, kind, levels, rounds, tests):
     """level -> rounds of the service with so many in flight. The levels take turns."""
-    url = [service.url("mail.%s.bench.test" % kind)]
+    url = [service.url("mail.%s.bench.test" % kind, field.DOVECOT[kind])]
     runs = {level: lambda n=level: load(max(tests, 2 * n), n, url, match=SOUND, process=service, seconds=240)
             for level in levels}
     return in_rounds(rounds, runs)
+
+
+def burst(service, kind, count):
+    """So many tests begun at once, each with a name to be resolved: how many did not end well."""
+    url = [service.url("mail.%s.bench.test" % kind)]
+    result = field.try_load(count, count, url, match=SOUND, seconds=120)
+    return {"asked": count, "failed": count - result["done"] + result["failed"]}
 
 
 def await_descriptors(process, wanted, seconds=60):
@@ -89,6 +96,7 @@ def await_descriptors(process, wanted, seconds=60):
 
 def hold(where, process, urls, count, ask_health=True, requests=1):
     """Holds `count` tests in flight against a silent server. Memory before and then, and /healthz meanwhile."""
+    time.sleep(0.5)  # the connections of what was asked before are closed
     before, descriptors = process.memory_kb(), process.descriptors()
     health, output = None, ""
     if ask_health:
@@ -120,7 +128,8 @@ def memory(where, mode, levels, blackbox_levels=()):
     for level in levels:
         with field.Service(where) as service:
             load(AT_A_TIME, AT_A_TIME, [service.url("mail.ecdsa.bench.test")], match=SOUND)
-            rows["service"].append(hold(where, service, [service.url("h{n}.%s.bench.test" % mode)], level))
+            rows["service"].append(hold(where, service, [service.url("h{n}.%s.bench.test" % mode, field.SILENT[mode])],
+                                        level))
     for level in blackbox_levels:
         with field.Blackbox(where) as blackbox:
             address = field.DOVECOT["ecdsa"]
@@ -133,9 +142,7 @@ def memory(where, mode, levels, blackbox_levels=()):
 def past_the_limit(where, count):
     """More than there are descriptors for: how many got 503, and whether a test succeeds afterwards."""
     with field.Service(where) as service:
-        command = field.load_command(count, count, [service.url("h{n}.silent.bench.test")], seconds=20)
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
-        held = field.numbers(done.stdout)
+        held = field.try_load(count, count, [service.url("h{n}.silent.bench.test", field.SILENT["silent"])], seconds=20)
         time.sleep(2)
         load(1, 1, [service.url("mail.ecdsa.bench.test")], match=SOUND)
         return {"asked": count, "refused": held["refused"], "otherwise": held["done"] - held["refused"]}

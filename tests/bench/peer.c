@@ -5,9 +5,9 @@
  * silent     accepts and says nothing
  * handshake  talks up to STARTTLS; swallows the ClientHello on both ports
  * plain      talks in plain text on both ports, and refuses STARTTLS
- * hosts      talks with TLS, with the certificate of FOLDER (of chains.c) that belongs to the number in the name the
- *            client asks for (hN. ...), so that each test can meet a certificate of its own
- * Prints "ready" when it listens. Ends with SIGTERM. */
+ * hosts      talks with TLS, with the certificate of FOLDER (of chains.c) that belongs to the number in the
+ * name the client asks for (hN. ...), so that each test can meet a certificate of its own Prints "ready" when
+ * it listens. Ends with SIGTERM. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/abstract.h>
@@ -74,8 +74,8 @@ static void load_host(struct host *host, const char *folder, int number)
 }
 
 static int on_retrieve(gnutls_session_t session, const gnutls_datum_t *names, int count,
-                       const gnutls_pk_algorithm_t *algorithms, int length, gnutls_pcert_st **chain, unsigned *chain_len,
-                       gnutls_privkey_t *key)
+                       const gnutls_pk_algorithm_t *algorithms, int length, gnutls_pcert_st **chain,
+                       unsigned *chain_len, gnutls_privkey_t *key)
 {
     char name[256];
     size_t len = sizeof name;

@@ -2,9 +2,9 @@
  *
  *   resolver ADDRESS PORT DOMAIN=ADDRESS[,ADDRESS...]...
  *
- * DOMAIN and every name below it has one A record; of several addresses that which N of hN.DOMAIN chooses. The first
- * domain that fits counts. There is no AAAA record; other names do not exist. Prints "ready" when it listens. Ends
- * with SIGTERM. */
+ * DOMAIN and every name below it has one A record; of several addresses that which N of hN.DOMAIN chooses.
+ * The first domain that fits counts. There is no AAAA record; other names do not exist. Prints "ready" when
+ * it listens. Ends with SIGTERM. */
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <strings.h>

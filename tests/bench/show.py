@@ -45,19 +45,20 @@ RATIO_GOALS = {  # of the bare loop, of blackbox_exporter
 }
 INSTRUCTION_GOALS = {"ecdsa": {"seen": 11.5, "never_seen": 18}, "rsa": {"seen": 8.5, "never_seen": 13}}
 MEMORY_GOALS = {"silent": 28, "handshake": 40}
+NAMES = {"bare": "bare loop", "service": "service", "blackbox": "blackbox_exporter"}
 MODES = {"silent": "silent server", "handshake": "both sessions in mid-handshake"}
 
 
 def _add_cpu(table, results, which, label):
     for kind, rows in results.get(which, {}).items():
         label_of_kind = "%s, %s" % (label, kind.upper())
-        for who, name in (("bare", "bare loop"), ("service", "service"), ("blackbox", "blackbox_exporter")):
+        for who, name in NAMES.items():
             if who in rows:
                 table.add("CPU per test, ms, %s: %s" % (label_of_kind, name), spread(rows[who]))
         for who, goal in zip(("bare", "blackbox"), RATIO_GOALS[which][kind]):
             if who in rows:
                 ratio = rows["service"].over(rows[who])
-                name = {"bare": "bare loop", "blackbox": "blackbox_exporter"}[who]
+                name = NAMES[who]
                 if goal:
                     table.at_most("  service / " + name, ratio.median, goal, shown=spread(ratio))
                 else:
@@ -66,7 +67,7 @@ def _add_cpu(table, results, which, label):
 
 def _add_latency(table, results):
     for kind, rows in results.get("latency", {}).items():
-        for who, name in (("bare", "bare loop"), ("service", "service"), ("blackbox", "blackbox_exporter")):
+        for who, name in NAMES.items():
             if who in rows:
                 goal = who == "service"
                 table.add("p50 one at a time, ms, chain seen, %s: %s" % (kind.upper(), name), spread(rows[who]),
@@ -94,6 +95,10 @@ def _add_memory(table, results):
                 table.add("  of these in flight", "%.0f %%" % (100 * row["reached"]))
         for row in rows["blackbox"][-1:]:
             table.add("  blackbox_exporter (%d in flight)" % row["in_flight"], "%.1f" % row["per_test_kb"])
+    burst = results.get("burst")
+    if burst:
+        table.at_most("tests that failed, of %d begun at once, each with a name to be resolved" % burst["asked"],
+                      burst["failed"], 0, shown="%d" % burst["failed"])
     limit = results.get("limit")
     if limit:
         table.add("past the limit: of %d tests at once answered with 503" % limit["asked"], "%d" % limit["refused"],
@@ -149,12 +154,10 @@ def memory_lines(results):
 
 
 def latency_lines(results):
-    lines = {}
-    for level, series in sorted(results.get("growth", {}).get("p50", {}).items()):
-        lines.setdefault("service", []).append((level, series.median))
-    for who, points in results.get("growth_of_others", {}).items():
-        lines[who] = points
-    return lines
+    lines = {name: dict(points) for name, points in results.get("latency_by_level", {}).items()}
+    for level, series in results.get("growth", {}).get("p50", {}).items():
+        lines.setdefault(NAMES["service"], {})[level] = series.median
+    return {name: sorted(points.items()) for name, points in lines.items()}
 
 
 def _axis(values):
