@@ -149,6 +149,7 @@ json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char 
 struct growing {
     char *s;
     size_t len, room;
+    bool failed; /* the library does not pass every failure on */
 };
 
 static int on_dumped(const char *bytes, size_t len, void *data)
@@ -158,6 +159,7 @@ static int on_dumped(const char *bytes, size_t len, void *data)
         size_t room = g->room * 2 > g->len + len + 1 ? g->room * 2 : g->len + len + 1;
         char *larger = realloc(g->s, room);
         if (larger == NULL) {
+            g->failed = true;
             return -1;
         }
         g->s = larger;
@@ -170,8 +172,8 @@ static int on_dumped(const char *bytes, size_t len, void *data)
 
 char *json_out_string(const json_t *value, size_t flags)
 {
-    struct growing g = {malloc(TEXT_ROOM), 0, TEXT_ROOM};
-    if (g.s == NULL || json_dump_callback(value, on_dumped, &g, flags) != 0) {
+    struct growing g = {malloc(TEXT_ROOM), 0, TEXT_ROOM, false};
+    if (g.s == NULL || json_dump_callback(value, on_dumped, &g, flags) != 0 || g.failed) {
         free(g.s);
         return NULL;
     }
