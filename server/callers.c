@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <search.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 
 #include "probe/base/limits.h"
 #include "server/log.h"
+#include "server/peers.h"
 #include "server/shared.h"
 
 /* How often those who take their answers are looked at: their time is shorter where answers hold much memory.
@@ -24,12 +24,6 @@
 #define TICK_MS 500
 #define EVENTS 64
 #define NEVER UINT64_MAX
-
-/* A client and how many connections it has. */
-struct peer {
-    uint8_t key[CLIENT_KEY_SIZE];
-    unsigned connections;
-};
 
 enum caller_state {
     CALLER_ASKING,
@@ -60,10 +54,11 @@ struct callers {
     pthread_cond_t told;  /* nobody is CALLER_LEAVING */
     pthread_mutex_t lock; /* guards what follows; never held while a watch is called */
     bool stop;
+    size_t waits;                            /* of them those that wait */
     uint64_t wakes_at;                       /* ms: when the thread looks at deadlines again */
     size_t count;                            /* but for those that were cut */
     struct queue asking, waiting, answering; /* the first deadline first: all have the same time */
-    void *peers; /* a tree by key; balanced, so that no choice of addresses makes it slow */
+    struct peers peers;
     struct caller **by_fd;
     size_t room;
 };
@@ -73,11 +68,6 @@ static uint64_t now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
-
-static int compare(const void *a, const void *b)
-{
-    return memcmp(((const struct peer *)a)->key, ((const struct peer *)b)->key, CLIENT_KEY_SIZE);
 }
 
 /* False: its connections are not counted. */
@@ -96,42 +86,14 @@ static bool key_of(const struct callers *c, const struct sockaddr *address, uint
 
 bool callers_welcome(struct callers *c, const struct sockaddr *address)
 {
-    struct peer like;
-    if (c->limits.per_client == 0 || !key_of(c, address, like.key)) {
+    uint8_t key[CLIENT_KEY_SIZE];
+    if (c->limits.per_client == 0 || !key_of(c, address, key)) {
         return true;
     }
     pthread_mutex_lock(&c->lock);
-    struct peer **found = tfind(&like, &c->peers, compare);
-    bool welcome = !found || (*found)->connections < c->limits.per_client;
+    bool welcome = peers_connections(&c->peers, key) < c->limits.per_client;
     pthread_mutex_unlock(&c->lock);
     return welcome;
-}
-
-/* Under the lock. NULL: out of memory, or not to be counted. */
-static struct peer *peer_enter(struct callers *c, const struct sockaddr *address)
-{
-    struct peer *peer = calloc(1, sizeof *peer);
-    if (!peer || !key_of(c, address, peer->key)) {
-        free(peer);
-        return NULL;
-    }
-    struct peer **found = tsearch(peer, &c->peers, compare);
-    if (!found || *found != peer) {
-        free(peer);
-        peer = found ? *found : NULL;
-    }
-    if (peer) {
-        peer->connections++;
-    }
-    return peer;
-}
-
-static void peer_leave(struct callers *c, struct peer *peer)
-{
-    if (peer && --peer->connections == 0) {
-        (void)tdelete(peer, &c->peers, compare);
-        free(peer);
-    }
 }
 
 static struct queue *queue_of(struct callers *c, enum caller_state state)
@@ -157,6 +119,8 @@ static void set_state(struct callers *c, struct caller *caller, enum caller_stat
     if (from) {
         TAILQ_REMOVE(from, caller, turn);
     }
+    c->waits -= caller->state == CALLER_WAITING;
+    c->waits += state == CALLER_WAITING;
     caller->state = state;
     if (to) {
         uint64_t now = now_ms();
@@ -186,17 +150,29 @@ static void cut(struct callers *c, struct caller *caller, const char *why)
     log_event(LOG_LEVEL_DEBUG, "connection_cut", &field, 1);
 }
 
-/* Who asks, waits or takes its answer for longest; the one that has just come is among them. */
-static struct caller *slowest(const struct callers *c)
+/* Who makes way in a crowd: who has been asking or taking its answer for longest, where that is no burst any
+ * more; else, where more wait than there may be tests, who has waited for longest. NULL: nobody yet. */
+static struct caller *slowest(const struct callers *c, uint64_t now)
 {
-    struct caller *firsts[] = {TAILQ_FIRST(&c->asking), TAILQ_FIRST(&c->waiting), TAILQ_FIRST(&c->answering)};
-    struct caller *found = NULL;
-    for (size_t i = 0; i < sizeof firsts / sizeof firsts[0]; i++) {
-        if (firsts[i] && (!found || firsts[i]->deadline < found->deadline)) {
-            found = firsts[i];
-        }
+    struct caller *asking = TAILQ_FIRST(&c->asking), *answering = TAILQ_FIRST(&c->answering);
+    struct caller *first = asking ? asking : answering;
+    if (asking && answering && answering->deadline < asking->deadline) {
+        first = answering;
     }
-    return found;
+    if (first && first->deadline + c->limits.patience_ms <= now + c->limits.transfer_ms) {
+        return first;
+    }
+    return c->waits > c->limits.tests ? TAILQ_FIRST(&c->waiting) : NULL;
+}
+
+/* False: there is still a crowd, of those who have some time left. */
+static bool make_way(struct callers *c, uint64_t now)
+{
+    struct caller *caller;
+    while (c->count > c->limits.crowded && (caller = slowest(c, now))) {
+        cut(c, caller, "crowded");
+    }
+    return c->count <= c->limits.crowded;
 }
 
 static bool make_room(struct callers *c, int fd)
@@ -220,6 +196,7 @@ static bool make_room(struct callers *c, int fd)
 struct caller *callers_add(struct callers *c, int fd, const struct sockaddr *address)
 {
     struct caller *caller = calloc(1, sizeof *caller);
+    uint8_t key[CLIENT_KEY_SIZE];
     pthread_mutex_lock(&c->lock);
     if (!caller || fd < 0 || !make_room(c, fd)) {
         pthread_mutex_unlock(&c->lock);
@@ -228,13 +205,13 @@ struct caller *callers_add(struct callers *c, int fd, const struct sockaddr *add
     }
     caller->fd = fd;
     caller->state = CALLER_CUT; /* in no queue yet */
-    caller->peer = peer_enter(c, address);
+    caller->peer = key_of(c, address, key) ? peers_enter(&c->peers, key) : NULL;
     c->by_fd[fd] = caller;
     set_state(c, caller, CALLER_ASKING);
     caller->counted = true;
     c->count++;
-    if (c->count > c->limits.crowded) {
-        cut(c, slowest(c), "crowded");
+    if (!make_way(c, now_ms())) {
+        wake_by(c, now_ms() + c->limits.patience_ms);
     }
     pthread_mutex_unlock(&c->lock);
     return caller;
@@ -249,7 +226,7 @@ void callers_remove(struct callers *c, struct caller *caller)
     uncount(c, caller);
     set_state(c, caller, CALLER_CUT);
     c->by_fd[caller->fd] = NULL;
-    peer_leave(c, caller->peer);
+    peers_leave(&c->peers, &caller->peer);
     pthread_mutex_unlock(&c->lock);
     free(caller);
 }
@@ -363,6 +340,9 @@ static int look_at_deadlines(struct callers *c)
     c->wakes_at = first ? first->deadline : NEVER;
     if (!TAILQ_EMPTY(&c->answering) && now + TICK_MS < c->wakes_at) {
         c->wakes_at = now + TICK_MS;
+    }
+    if (!make_way(c, now) && now + c->limits.patience_ms < c->wakes_at) {
+        c->wakes_at = now + c->limits.patience_ms;
     }
     uint64_t left = c->wakes_at - now;
     return c->wakes_at == NEVER ? -1 : left < INT_MAX ? (int)left : INT_MAX;

@@ -15,7 +15,9 @@ struct caller; /* one connection */
 
 struct callers_limits {
     unsigned per_client;  /* connections of one client; 0: any number */
-    size_t crowded;       /* connections beyond which the slowest are cut off, whatever they do */
+    size_t tests;         /* callers that may wait and are no crowd: one for each test there may be */
+    size_t crowded;       /* connections beyond which others are cut off, the slowest first */
+    unsigned patience_ms; /* for asking and answering in a crowd, which may be a burst and soon be over */
     unsigned transfer_ms; /* for a whole request to arrive, and for a whole answer to be taken */
 };
 

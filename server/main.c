@@ -159,6 +159,8 @@ static bool build_front(struct service *s, char *why)
 
     /* Near the end of the room for connections, but beyond as many tests as there may be; the library closes
      * the one that was cut a little later. */
+    limits.tests = c->max_in_flight;
+    limits.patience_ms = LIMIT_PATIENCE_MS;
     limits.crowded = all - (all / 16 < ROOM_TO_CLOSE ? all / 16 : ROOM_TO_CLOSE);
     if (!c->given[OPTION_CLIENT_CONNECTIONS]) {
         limits.per_client = c->client_rate.count == 0 ? 0 : limits.per_client;

@@ -50,6 +50,7 @@
 
 /* How long a whole request may take to arrive, and a whole answer to be taken, in ms. */
 #define LIMIT_TRANSFER_MS 30000u
+#define LIMIT_PATIENCE_MS 500u /* the same, where connections run short */
 
 /* Reports that are kept or being sent, of several megabytes each where a server wants it so. Beyond, callers have
  * less time to take theirs. */

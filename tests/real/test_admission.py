@@ -370,6 +370,24 @@ class InFlightTest(AdmissionCase):
                 self.assertEqual(read_answer(stream).status, 200)
 
 
+class BurstTest(AdmissionCase):
+    options = {"max_in_flight": 10, "workers": 1}
+
+    def test_far_more_than_there_is_room_for_are_told_so_and_tests_go_on(self):
+        """More callers at once than connections: those with a test keep it, all others hear 503."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+        host = self.play(go)
+        with concurrent.futures.ThreadPoolExecutor(400) as pool:
+            under_way = [pool.submit(self.service.test, host.name) for _ in range(10)]
+            wait_until(lambda: len(host.plain.connections) == 10, 10 * slowness(), "the tests have begun")
+            others = [pool.submit(self.service.test, host.name) for _ in range(390)]
+            for other in others:
+                self.problem(other.result(), 503, "overloaded")
+            go.set()
+            self.assertEqual([one.result().status for one in under_way], 10 * [200])
+
+
 class LeavingTest(AdmissionCase):
     options = {"cache_seconds": 30}
 

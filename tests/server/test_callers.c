@@ -42,7 +42,7 @@ static struct sockaddr_storage address(const char *text)
 
 static void open_fixture(struct fixture *f, unsigned per_client, size_t crowded, unsigned transfer_ms)
 {
-    struct callers_limits limits = {per_client, crowded, transfer_ms};
+    struct callers_limits limits = {per_client, 0, crowded, 50, transfer_ms};
     static char proxy[] = "192.0.2.0/24";
     static char *items[] = {proxy};
     char why[256] = "";

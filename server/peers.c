@@ -1,0 +1,50 @@
+#include "server/peers.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct peer {
+    uint8_t key[CLIENT_KEY_SIZE];
+    unsigned connections;
+};
+
+static int compare(const void *a, const void *b)
+{
+    return memcmp(((const struct peer *)a)->key, ((const struct peer *)b)->key, CLIENT_KEY_SIZE);
+}
+
+struct peer *peers_enter(struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE])
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (!peer) {
+        return NULL;
+    }
+    memcpy(peer->key, key, CLIENT_KEY_SIZE);
+    struct peer **found = tsearch(peer, &peers->tree, compare);
+    if (!found || *found != peer) {
+        free(peer);
+        peer = found ? *found : NULL;
+    }
+    if (peer) {
+        peer->connections++;
+    }
+    return peer;
+}
+
+void peers_leave(struct peers *peers, struct peer **peer)
+{
+    if (*peer && --(*peer)->connections == 0) {
+        (void)tdelete(*peer, &peers->tree, compare);
+        free(*peer);
+    }
+    *peer = NULL;
+}
+
+unsigned peers_connections(const struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE])
+{
+    struct peer like = {.connections = 0};
+    memcpy(like.key, key, CLIENT_KEY_SIZE);
+    struct peer **found = tfind(&like, &peers->tree, compare);
+    return found ? (*found)->connections : 0;
+}

@@ -1,0 +1,22 @@
+/* peers.h: how many connections each client has. Knows no lock: its owner serialises the calls. */
+#ifndef SERVER_PEERS_H
+#define SERVER_PEERS_H
+
+#include "server/client.h"
+
+/* Starts zeroed; empty again once all have left. */
+struct peers {
+    void *tree; /* by key; balanced, so that no choice of addresses makes it slow */
+};
+
+struct peer;
+
+/* One connection more. NULL: out of memory, and it is not counted. */
+struct peer *peers_enter(struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE]);
+
+/* One less; *peer NULL is none. */
+void peers_leave(struct peers *peers, struct peer **peer);
+
+unsigned peers_connections(const struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE]);
+
+#endif
