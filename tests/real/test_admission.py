@@ -1,5 +1,6 @@
 """Who gets a test: single flight, the result cache, the limits of clients and targets, callers that leave."""
 import concurrent.futures
+import contextlib
 import http.client
 import os
 import signal
@@ -378,12 +379,15 @@ class BurstTest(AdmissionCase):
         go = threading.Event()
         self.addCleanup(go.set)
         host = self.play(go)
-        with concurrent.futures.ThreadPoolExecutor(400) as pool:
+        request = ("GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.service.test_path(host.name)).encode()
+        with concurrent.futures.ThreadPoolExecutor(10) as pool, contextlib.ExitStack() as stack:
             under_way = [pool.submit(self.service.test, host.name) for _ in range(10)]
             wait_until(lambda: len(host.plain.connections) == 10, 10 * slowness(), "the tests have begun")
-            others = [pool.submit(self.service.test, host.name) for _ in range(390)]
+            others = [stack.enter_context(self.service.connect()) for _ in range(390)]
             for other in others:
-                self.problem(other.result(), 503, "overloaded")
+                other.sendall(request)
+            for other in others:
+                self.problem(read_answer(other.makefile("rb")), 503, "overloaded")
             go.set()
             self.assertEqual([one.result().status for one in under_way], 10 * [200])
 
