@@ -110,7 +110,7 @@ static void await_reply(struct attempt *a)
 static void break_off(struct attempt *a, struct failure failure)
 {
     const struct buf *in = &a->conn.in;
-    attempt_record_words(a, in->data, in->len);
+    attempt_record_words(a, false, in->data, in->len);
     if (in->len > 0) {
         failure.said = (struct text){(const char *)in->data, in->len};
     }
@@ -123,11 +123,14 @@ static void act(struct attempt *a, enum proto_verdict verdict)
     switch (verdict) {
     case PROTO_MORE:
         if (a->out.len > 0) {
-            attempt_record_line(a, true, a->out.data, a->out.len);
+            attempt_record_words(a, true, a->out.data, a->out.len);
             conn_send(&a->conn, a->out.data, a->out.len);
             buf_consume(&a->out, a->out.len);
             await_reply(a);
         }
+        break;
+    case PROTO_NEXT:
+        await_reply(a);
         break;
     case PROTO_STARTTLS:
         secure(a);
@@ -153,7 +156,7 @@ static void end_talk(struct attempt *a, struct failure failure)
     if (verdict == PROTO_MORE) {
         break_off(a, failure);
     } else {
-        attempt_record_words(a, in->data, in->len);
+        attempt_record_words(a, false, in->data, in->len);
         act(a, verdict);
     }
 }
@@ -279,7 +282,7 @@ static void on_handshake_failed(struct attempt *a, struct failure failure)
         attempt_record_certificate(a);
     }
     if (failure.said.len > 0) {
-        attempt_record_words(a, failure.said.data, failure.said.len);
+        attempt_record_words(a, false, failure.said.data, failure.said.len);
         if (!a->port->tls_port) {
             tell_plaintext(a, &failure);
         }

@@ -79,13 +79,13 @@ void attempt_record_line(struct attempt *a, bool sent, const void *data, size_t 
     transcript_add(&a->port->transcript, a->plan->arena, line);
 }
 
-void attempt_record_words(struct attempt *a, const void *data, size_t len)
+void attempt_record_words(struct attempt *a, bool sent, const void *data, size_t len)
 {
     const char *words = data;
     while (len > 0) {
         const char *lf = memchr(words, '\n', len);
         size_t line = lf ? (size_t)(lf - words) + 1 : len;
-        attempt_record_line(a, false, words, line);
+        attempt_record_line(a, sent, words, line);
         words += line;
         len -= line;
     }

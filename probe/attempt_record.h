@@ -25,8 +25,9 @@ void attempt_record_certificate(struct attempt *a);
 /* One line of the dialogue for the transcript, its line end included where it came. */
 void attempt_record_line(struct attempt *a, bool sent, const void *data, size_t len);
 
-/* What was received and is no whole answer: each of its lines, and the one that has no end. */
-void attempt_record_words(struct attempt *a, const void *data, size_t len);
+/* Several lines: commands that go out together, or what was received and is no whole answer, the line that
+ * has no end included. */
+void attempt_record_words(struct attempt *a, bool sent, const void *data, size_t len);
 
 /* Forgets what the first connection told: a second one tells everything anew. The tries and the transcript
  * stay. */

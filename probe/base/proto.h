@@ -14,6 +14,7 @@
 
 enum proto_verdict {
     PROTO_MORE,     /* send `out` if it holds anything, then wait for the next reply */
+    PROTO_NEXT,     /* nothing to send; the wait starts anew, for another answer */
     PROTO_STARTTLS, /* secure the channel now; nothing may stand behind the reply */
     PROTO_DONE,     /* the dialogue has reached its end */
     PROTO_FAIL,     /* it cannot go on; the reason is in the report */

@@ -1,3 +1,4 @@
+#include "probe/imap/answer.h"
 #include "probe/imap/record.h"
 
 #include <assert.h>
@@ -64,11 +65,11 @@ static enum proto_verdict fail(struct imap *imap, enum error_code code, struct t
     return PROTO_FAIL;
 }
 
-/* Where the answer to the awaited command goes; NULL: none is awaited. */
-static struct reply *awaited_reply(struct imap *imap)
+/* Where the answer to a state's command goes; NULL: it has none. */
+static struct reply *reply_in(struct imap *imap, enum imap_state state)
 {
     struct dialogue *dialogue = &imap->port->dialogue;
-    switch (imap->state) {
+    switch (state) {
     case IMAP_CAPABILITY:
         return imap->tls ? &dialogue->capability_tls : &dialogue->capability_plain;
     case IMAP_STARTTLS:
@@ -87,23 +88,40 @@ static struct reply *awaited_reply(struct imap *imap)
     return NULL;
 }
 
-/* Enters a state that starts with a command, under a tag not used before (RFC 9051 section 2.2.1). */
-static enum proto_verdict command(struct imap *imap, enum imap_state state, struct buf *out)
+/* The answer to the last command sent is awaited now. */
+static void await_last(struct imap *imap, enum imap_state state)
 {
     set_state(imap, state);
-    struct reply *reply = awaited_reply(imap);
+    snprintf(imap->tag, sizeof imap->tag, "%s%u", imap->prefix, imap->command);
+}
+
+/* Under a tag not used before (RFC 9051 section 2.2.1). */
+static enum proto_verdict say(struct imap *imap, enum imap_state state, struct buf *out)
+{
+    struct reply *reply = reply_in(imap, state);
     assert(reply && commands[state]);
     reply->status = REPLY_AWAITED;
-    snprintf(imap->tag, sizeof imap->tag, "%s%u", imap->prefix, ++imap->command);
-    enum buf_result result = buf_printf(out, "%s %s\r\n", imap->tag, commands[state]);
+    enum buf_result result = buf_printf(out, "%s%u %s\r\n", imap->prefix, ++imap->command, commands[state]);
     return result == BUF_OK ? PROTO_MORE : PROTO_NO_MEMORY;
 }
 
-/* ID names the tester to its fellow; plain text is no place for that. */
+/* Enters a state that starts with a command. */
+static enum proto_verdict command(struct imap *imap, enum imap_state state, struct buf *out)
+{
+    enum proto_verdict verdict = say(imap, state, out);
+    await_last(imap, state);
+    return verdict;
+}
+
+/* ID names the tester to its fellow; plain text is no place for that. LOGOUT goes out with it, as neither
+ * answer depends on the other command (RFC 9051 section 5.5). */
 static enum proto_verdict identify_or_leave(struct imap *imap, unsigned tls_phases, struct buf *out)
 {
-    bool offered = caps_has(&imap->port->caps, tls_phases, "ID");
-    return command(imap, offered ? IMAP_ID : IMAP_LOGOUT, out);
+    if (!caps_has(&imap->port->caps, tls_phases, "ID")) {
+        return command(imap, IMAP_LOGOUT, out);
+    }
+    enum proto_verdict verdict = command(imap, IMAP_ID, out);
+    return verdict == PROTO_MORE ? say(imap, IMAP_LOGOUT, out) : verdict;
 }
 
 /* greeting = "*" SP (resp-cond-auth / resp-cond-bye) CRLF (RFC 9051 section 9) */
@@ -137,15 +155,28 @@ static enum proto_verdict take_greeting(struct imap *imap, const struct imap_res
     return command(imap, IMAP_CAPABILITY, out);
 }
 
+static enum proto_verdict fail_by_bye(struct imap *imap, struct resp_text words)
+{
+    imap->port->dialogue.bye = true;
+    imap->port->dialogue.bye_text = words;
+    return fail(imap, ERROR_SERVER_BYE, words.text);
+}
+
 static enum proto_verdict take_bye(struct imap *imap, const struct imap_response *response)
 {
     /* The answer to LOGOUT; the tagged line still follows (RFC 9051 section 6.1.3). */
     if (imap->state == IMAP_LOGOUT) {
         return PROTO_MORE;
     }
-    imap->port->dialogue.bye = true;
-    imap->port->dialogue.bye_text = imap_keep_resp_text(imap, &response->text, CUT_TEXT);
-    return fail(imap, ERROR_SERVER_BYE, response->text.text);
+    struct resp_text words = imap_keep_resp_text(imap, &response->text, CUT_TEXT);
+    /* To ID, or to the LOGOUT behind it: the tagged line of that will tell. */
+    if (imap->state == IMAP_ID) {
+        enum proto_verdict verdict = imap->said_bye ? PROTO_MORE : PROTO_NEXT;
+        imap->farewell = imap->said_bye ? imap->farewell : words;
+        imap->said_bye = true;
+        return verdict;
+    }
+    return fail_by_bye(imap, words);
 }
 
 static enum proto_verdict after_starttls(struct imap *imap, const struct imap_response *response,
@@ -181,16 +212,13 @@ static enum proto_verdict after_capability(struct imap *imap, const struct imap_
     return command(imap, authenticated ? IMAP_LOGOUT : IMAP_STARTTLS, out);
 }
 
-static bool has_tag(const struct imap_response *response, const char *tag)
-{
-    struct text own = text_of(tag);
-    return response->tag.len == own.len && memcmp(response->tag.data, own.data, own.len) == 0;
-}
-
 static enum proto_verdict take_tagged(struct imap *imap, const struct imap_response *response,
                                       struct buf *out)
 {
-    if (!has_tag(response, imap->tag)) {
+    if (imap->state == IMAP_ID && imap_answers_last(imap, response)) {
+        await_last(imap, IMAP_LOGOUT); /* and ID remains unanswered */
+    }
+    if (!imap_answers_awaited(imap, response)) {
         bool answer = response->status != STATUS_NONE;
         imap_note(imap, answer ? DEVIATION_FOREIGN_TAG : DEVIATION_UNPARSED_LINE, response->line);
         return PROTO_MORE;
@@ -204,7 +232,7 @@ static enum proto_verdict take_tagged(struct imap *imap, const struct imap_respo
         [STATUS_NO] = REPLY_NO,
         [STATUS_BAD] = REPLY_BAD,
     };
-    struct reply *reply = awaited_reply(imap);
+    struct reply *reply = reply_in(imap, imap->state);
     assert(reply);
     *reply = (struct reply){replies[response->status], imap_keep_resp_text(imap, &response->text, CUT_TEXT)};
     switch (imap->state) {
@@ -214,7 +242,8 @@ static enum proto_verdict take_tagged(struct imap *imap, const struct imap_respo
     case IMAP_STARTTLS:
         return after_starttls(imap, response, out);
     case IMAP_ID:
-        return command(imap, IMAP_LOGOUT, out);
+        await_last(imap, IMAP_LOGOUT);
+        return PROTO_NEXT;
     default:
         set_state(imap, IMAP_FINISHED);
         return PROTO_DONE;
@@ -346,61 +375,15 @@ static enum proto_verdict on_ended(void *self, bool closed, const unsigned char 
         set_state(imap, IMAP_FINISHED);
         return PROTO_DONE;
     }
+    if (imap->state == IMAP_ID && imap->said_bye) {
+        return fail_by_bye(imap, imap->farewell);
+    }
     struct text rest = {(const char *)unread, len};
     if (imap->state == IMAP_GREETING && is_foreign(rest, closed)) {
         enum proto_verdict verdict = fail(imap, ERROR_NOT_IMAP, rest);
         return imap->arena->failed ? PROTO_NO_MEMORY : verdict;
     }
     return PROTO_MORE;
-}
-
-/* Returns how long that line is. */
-static size_t parse_first_line(struct imap_response *response, const unsigned char *data, size_t len)
-{
-    const unsigned char *end = memchr(data, '\n', len);
-    size_t first = end ? (size_t)(end - data) + 1 : len;
-    imap_parse(response, data, first);
-    return first;
-}
-
-/* A server that takes our hello for a command answers BAD or BYE, or not in IMAP at all; anything else was
- * there already, whatever segment it came in (RFC 9051 section 6.2.1). */
-static bool on_injected(const void *self, const unsigned char *data, size_t len)
-{
-    struct imap_response response;
-    (void)self;
-    parse_first_line(&response, data, len);
-    switch (response.kind) {
-    case RESPONSE_STATUS:
-    case RESPONSE_TAGGED:
-        return response.status == STATUS_OK || response.status == STATUS_NO ||
-               response.status == STATUS_PREAUTH;
-    case RESPONSE_CAPABILITY:
-    case RESPONSE_ID:
-    case RESPONSE_OTHER:
-        return true;
-    case RESPONSE_UNPARSABLE:
-    case RESPONSE_CONTINUATION:
-        break;
-    }
-    return false;
-}
-
-/* Courier says OK first and NO, under the same tag, when its TLS program does not start; Dovecot says BYE and
- * closes. Nobody who cannot see the command knows the tag; a BYE that the server does not act upon is none of
- * its own. */
-static bool on_withdrawn(const void *self, bool closed, const unsigned char *data, size_t len)
-{
-    const struct imap *imap = self;
-    struct imap_response response;
-    char tag[IMAP_TAG_SIZE + 12]; /* of STARTTLS, which nobody awaits an answer to any more */
-    snprintf(tag, sizeof tag, "%s%u", imap->prefix, imap->command);
-    size_t first = parse_first_line(&response, data, len);
-    if (response.kind == RESPONSE_STATUS && response.status == STATUS_BYE) {
-        return closed && first == len;
-    }
-    return response.kind == RESPONSE_TAGGED && has_tag(&response, tag) &&
-           (response.status == STATUS_NO || response.status == STATUS_BAD);
 }
 
 static enum phase on_phase(const void *self)
@@ -412,7 +395,7 @@ static enum phase on_phase(const void *self)
 static unsigned on_wait_ms(const void *self)
 {
     const struct imap *imap = self;
-    return imap->state == IMAP_LOGOUT ? LIMIT_LOGOUT_MS : 0;
+    return imap->state == IMAP_LOGOUT || imap->said_bye ? LIMIT_LOGOUT_MS : 0;
 }
 
 const struct proto imap_proto = {
@@ -421,8 +404,8 @@ const struct proto imap_proto = {
     .reply = on_reply,
     .secured = on_secured,
     .ended = on_ended,
-    .injected = on_injected,
-    .withdrawn = on_withdrawn,
+    .injected = imap_injected,
+    .withdrawn = imap_withdrawn,
     .phase = on_phase,
     .wait_ms = on_wait_ms,
 };

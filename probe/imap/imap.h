@@ -1,6 +1,6 @@
 /* imap.h: the IMAP dialogue of RFC 9051 as a client that never logs in: greeting, CAPABILITY, STARTTLS,
- * CAPABILITY inside TLS, ID where offered, LOGOUT. Lines in, lines out; it knows no sockets, no TLS and no
- * clock, and no text of a caller ever stands in a line that it sends. */
+ * CAPABILITY inside TLS, ID where offered together with LOGOUT. Lines in, lines out; it knows no sockets, no
+ * TLS and no clock, and no text of a caller ever stands in a line that it sends. */
 #ifndef IMAP_IMAP_H
 #define IMAP_IMAP_H
 
@@ -30,6 +30,8 @@ struct imap {
     unsigned command;             /* number of the last command */
     char prefix[IMAP_TAG_SIZE];   /* of every tag on this connection */
     char tag[IMAP_TAG_SIZE + 12]; /* of the command that is awaited, empty: none */
+    struct resp_text farewell;    /* a BYE before the answer to ID; `said_bye` */
+    bool said_bye;
 };
 
 /* `seed` makes the tags of this connection differ from those of any other, so that an answer prepared by

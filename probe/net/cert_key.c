@@ -8,10 +8,13 @@
 #define MAX_DSA_BITS 4096u
 #define MAX_DSA_ORDER_BYTES 65u /* FIPS 186-4 section 4.2 goes to 256 bits */
 #define MAX_EXPONENT_BYTES 9u
+#define MAX_SHORT_KEY_BYTES 200u /* P-521 takes 158; an RSA key has 1,500 bits at most then */
 
 /* A server's own key is used once in a handshake, a CA's up to LIMIT_CHAIN times. */
 #define MAX_SERVER_RSA_BITS 32768u
 
+#define TAG_INTEGER 0x02
+#define TAG_BIT_STRING 0x03
 #define TAG_SEQUENCE 0x30
 #define TAG_VERSION 0xa0
 #define MAX_HEADER_BYTES 5u /* tag and a length of up to 24 bits */
@@ -92,14 +95,23 @@ static bool take_element(gnutls_datum_t *der, gnutls_datum_t *element, unsigned 
     return true;
 }
 
-static bool open_sequence(gnutls_datum_t *der)
+static bool take_tagged(gnutls_datum_t *der, unsigned tag, gnutls_datum_t *content)
 {
-    gnutls_datum_t element;
     unsigned header;
-    if (!take_element(der, &element, &header) || element.data[0] != TAG_SEQUENCE) {
+    if (!take_element(der, content, &header) || content->data[0] != tag) {
         return false;
     }
-    *der = (gnutls_datum_t){element.data + header, element.size - header};
+    *content = (gnutls_datum_t){content->data + header, content->size - header};
+    return true;
+}
+
+static bool open_sequence(gnutls_datum_t *der)
+{
+    gnutls_datum_t content;
+    if (!take_tagged(der, TAG_SEQUENCE, &content)) {
+        return false;
+    }
+    *der = content;
     return true;
 }
 
@@ -120,16 +132,36 @@ static bool find_key(gnutls_datum_t der, gnutls_datum_t *spki)
     return true;
 }
 
+/* Whether the lengths alone, without the library's numbers, tell that it costs little: it is short, as those
+ * of curves are, or an RSA key as most are (RFC 8017 appendix A.1.1: SEQUENCE of two INTEGERs, and nothing
+ * else). */
+static bool is_plainly_cheap(gnutls_datum_t spki)
+{
+    gnutls_datum_t algorithm, bits, modulus, exponent;
+    unsigned header;
+    if (spki.size <= MAX_SHORT_KEY_BYTES) {
+        return true;
+    }
+    if (!open_sequence(&spki) || !take_element(&spki, &algorithm, &header) ||
+        !take_tagged(&spki, TAG_BIT_STRING, &bits) || spki.size > 0 || bits.size == 0 || bits.data[0] != 0) {
+        return false;
+    }
+    bits = (gnutls_datum_t){bits.data + 1, bits.size - 1};
+    return open_sequence(&bits) && take_tagged(&bits, TAG_INTEGER, &modulus) &&
+           take_tagged(&bits, TAG_INTEGER, &exponent) && bits.size == 0 &&
+           modulus.size <= MAX_RSA_BITS / 8 + 1 && exponent.size <= MAX_EXPONENT_BYTES;
+}
+
 bool cert_key_halts_handshake(const gnutls_datum_t *der)
 {
     gnutls_datum_t spki;
     gnutls_pubkey_t key = NULL;
     gnutls_x509_crt_t cert = NULL;
-    bool halts = false;
-    if (gnutls_pubkey_init(&key) < 0) {
+    bool halts = false, found = find_key(*der, &spki);
+    if ((found && is_plainly_cheap(spki)) || gnutls_pubkey_init(&key) < 0) {
         return false;
     }
-    if (find_key(*der, &spki) && gnutls_pubkey_import(key, &spki, GNUTLS_X509_FMT_DER) >= 0) {
+    if (found && gnutls_pubkey_import(key, &spki, GNUTLS_X509_FMT_DER) >= 0) {
         halts = is_beyond(key, MAX_SERVER_RSA_BITS);
     } else if (gnutls_x509_crt_init(&cert) >= 0) {
         halts = gnutls_x509_crt_import(cert, der, GNUTLS_X509_FMT_DER) >= 0 &&

@@ -14,7 +14,7 @@
 #define PRIORITY                                                                                             \
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:+VERS-TLS1.1:+VERS-TLS1.0"                                   \
     ":-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:+DHE-RSA:+RSA:+DHE-DSS:+ANON-ECDH:+ANON-DH"                            \
-    ":-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:+AES-256-CCM:+AES-128-CCM:+AES-256-CBC:+AES-" \
+    ":-CIPHER-ALL:+AES-128-GCM:+CHACHA20-POLY1305:+AES-256-GCM:+AES-256-CCM:+AES-128-CCM:+AES-256-CBC:+AES-" \
     "128-CBC"                                                                                                \
     ":+3DES-CBC:+ARCFOUR-128:-MAC-ALL:+AEAD:+SHA384:+SHA256:+SHA1"                                           \
     ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-X448"               \

@@ -114,6 +114,11 @@ static void id(const unsigned char *data, size_t len)
     sink = imap_parse_id(text(data, len), &report.arena, &found, &cut);
 }
 
+static bool goes_on(enum proto_verdict verdict)
+{
+    return verdict == PROTO_MORE || verdict == PROTO_NEXT;
+}
+
 /* The part of the driver: bytes go through a buffer and the dialogue until either is over. */
 static void dialogue_by(const unsigned char *data, size_t len, size_t port, size_t step)
 {
@@ -123,13 +128,13 @@ static void dialogue_by(const unsigned char *data, size_t len, size_t port, size
     buf_init(&out, LIMIT_REQUEST_LINE_BYTES);
     imap_init(&imap, &report.ports[port], &report.arena, 0);
     enum proto_verdict verdict = imap_proto.begin(&imap, port == 1, &out);
-    for (size_t at = 0; verdict == PROTO_MORE && at < len; at += step) {
+    for (size_t at = 0; goes_on(verdict) && at < len; at += step) {
         step = step < len - at ? step : len - at;
         if (buf_append(&in, data + at, step) != BUF_OK) {
             abort();
         }
         enum proto_frame frame = FRAME_COMPLETE;
-        while (verdict == PROTO_MORE && frame == FRAME_COMPLETE && in.len > 0) {
+        while (goes_on(verdict) && frame == FRAME_COMPLETE && in.len > 0) {
             size_t end = 0;
             frame = imap_proto.frame(&imap, in.data, in.len, &end);
             if (frame != FRAME_COMPLETE) {

@@ -23,6 +23,11 @@ struct run {
     enum proto_verdict verdict;
 };
 
+static bool goes_on(enum proto_verdict verdict)
+{
+    return verdict == PROTO_MORE || verdict == PROTO_NEXT;
+}
+
 static void require(bool condition)
 {
     if (!condition) {
@@ -47,7 +52,7 @@ static bool give(struct run *run, const uint8_t *data, size_t size, size_t step,
     struct port_report *port = run->imap.port;
     size_t known = 0;
     *start = 0;
-    while (run->verdict == PROTO_MORE) {
+    while (goes_on(run->verdict)) {
         size_t len = 0;
         enum proto_frame frame = imap_proto.frame(&run->imap, data + *start, known - *start, &len);
         if (frame == FRAME_TOO_LONG || (frame == FRAME_PARTIAL && known == size)) {
@@ -102,8 +107,7 @@ static void check(const struct run *run)
     const struct dialogue *dialogue = &port->dialogue;
     check_sent(run);
     require(run->verdict != PROTO_FAIL || port->error.code != ERROR_NONE);
-    require(run->verdict == PROTO_MORE || run->imap.state == IMAP_FINISHED ||
-            run->verdict == PROTO_NO_MEMORY);
+    require(goes_on(run->verdict) || run->imap.state == IMAP_FINISHED || run->verdict == PROTO_NO_MEMORY);
     require(run->verdict != PROTO_NO_MEMORY || run->imap.arena->failed);
     require(dialogue->greeting != GREETING_NONE || run->out.len == 0);
     for (unsigned i = 0; i < DEVIATION_COUNT; i++) {
@@ -126,11 +130,14 @@ static void play(struct report *r, bool tls, const uint8_t *data, size_t size, s
     size_t start;
     bool too_long = give(&run, data, size, step, &start);
     check(&run);
-    if (run.verdict == PROTO_MORE) {
-        bool over = run.imap.state == IMAP_LOGOUT;
+    if (goes_on(run.verdict)) {
+        bool over = run.imap.state == IMAP_LOGOUT, bye = run.imap.state == IMAP_ID && run.imap.said_bye;
         enum phase phase = imap_proto.phase(&run.imap);
         enum proto_verdict end = imap_proto.ended(&run.imap, !too_long, data + start, size - start);
-        require(end == (over ? PROTO_DONE : PROTO_MORE) ||
+        require(end == (over  ? PROTO_DONE
+                        : bye ? PROTO_FAIL
+                              : PROTO_MORE) ||
+                (bye && end == PROTO_FAIL && port->error.code == ERROR_SERVER_BYE) ||
                 (phase == PHASE_GREETING && end == PROTO_FAIL && port->error.code == ERROR_NOT_IMAP));
         if (end == PROTO_MORE) {
             enum error_code code = too_long ? ERROR_RESPONSE_TOO_LONG : ERROR_CONNECTION_CLOSED;

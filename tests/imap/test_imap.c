@@ -26,12 +26,13 @@ struct stage {
     struct arena arena;
     struct imap imap;
     struct buf out;
-    const char *end; /* how the play ended */
+    const char *end;         /* how the play ended */
+    enum proto_verdict last; /* of the last reply */
 };
 
 static const char *const verdict_names[] = {
-    [PROTO_MORE] = "waits", [PROTO_STARTTLS] = "starttls", [PROTO_DONE] = "done",
-    [PROTO_FAIL] = "fail",  [PROTO_NO_MEMORY] = "memory",
+    [PROTO_MORE] = "waits", [PROTO_NEXT] = "waits", [PROTO_STARTTLS] = "starttls",
+    [PROTO_DONE] = "done",  [PROTO_FAIL] = "fail",  [PROTO_NO_MEMORY] = "memory",
 };
 
 static void stage_init(struct stage *stage, size_t arena_max)
@@ -87,7 +88,8 @@ static enum proto_verdict give(struct stage *stage, const char *bytes, size_t to
             enum proto_verdict verdict = imap_proto.reply(&stage->imap, data + start, len, &stage->out);
             start += len;
             stage->end = verdict_names[verdict];
-            if (verdict != PROTO_MORE) {
+            stage->last = verdict;
+            if (verdict != PROTO_MORE && verdict != PROTO_NEXT) {
                 return verdict;
             }
             continue;
@@ -415,6 +417,8 @@ static void test_ends_phases_and_waits(void **state)
         {START, NULL, IMAP_HANDSHAKE, PROTO_MORE, PHASE_TLS, 0},
         {START, "", IMAP_CAPABILITY_TLS, PROTO_MORE, PHASE_CAPABILITY, 0},
         {START, "* CAPABILITY ID\r\n$3 OK x\r\n", IMAP_ID, PROTO_MORE, PHASE_CAPABILITY, 0},
+        {START, "* CAPABILITY ID\r\n$3 OK x\r\n$4 OK x\r\n", IMAP_LOGOUT, PROTO_DONE, PHASE_CAPABILITY,
+         LIMIT_LOGOUT_MS},
         {START, CAPA("3"), IMAP_LOGOUT, PROTO_DONE, PHASE_CAPABILITY, LIMIT_LOGOUT_MS},
         {START, CAPA("3") "* BYE x\r\n", IMAP_LOGOUT, PROTO_DONE, PHASE_CAPABILITY, LIMIT_LOGOUT_MS},
         {START, CAPA("3") BYE("4"), IMAP_FINISHED, PROTO_DONE, PHASE_CAPABILITY, 0},
@@ -464,6 +468,43 @@ static void test_ends_phases_and_waits(void **state)
             stage_deinit(&stage);
         }
     }
+}
+
+/* LOGOUT is on its way already: its wait starts when ID is answered, or will not be. */
+static void test_wait_after_id(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *play, *facts;
+    } cases[] = {
+        {GREET "* CAPABILITY ID\r\n$1 OK x\r\n$2 OK x\r\n",
+         "waits LOGOUT greeting=ok:hi C:ID tls=OK id=OK logout=?"},
+        {GREET "* CAPABILITY ID\r\n$1 OK x\r\n* BYE x\r\n",
+         "waits ID greeting=ok:hi C:ID tls=OK id=? logout=?"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage stage;
+        play_993(&stage, LIMIT_REPORT_BYTES, cases[i].play, strlen(cases[i].play));
+        assert_int_equal(stage.last, PROTO_NEXT);
+        assert_facts(&stage, cases[i].facts);
+        stage_deinit(&stage);
+    }
+}
+
+/* A farewell in the place of the answer to ID is the server's own where LOGOUT has none. */
+static void test_bye_to_id(void **state)
+{
+    (void)state;
+    static const char play[] = GREET "* CAPABILITY ID\r\n$1 OK x\r\n* BYE [X] why\r\n* BYE again\r\n";
+    struct stage stage;
+    play_993(&stage, LIMIT_REPORT_BYTES, play, sizeof play - 1);
+    assert_int_equal(stage.last, PROTO_MORE); /* the wait is that of the first */
+    assert_int_equal(imap_proto.wait_ms(&stage.imap), LIMIT_LOGOUT_MS);
+    assert_int_equal(imap_proto.ended(&stage.imap, false, (const unsigned char *)"", 0), PROTO_FAIL);
+    stage.end = "fail";
+    assert_facts(&stage, "fail FINISHED greeting=ok:hi C:ID tls=OK id=? logout=? bye/X:why "
+                         "error=server_bye@capability:why");
+    stage_deinit(&stage);
 }
 
 /* What a server can have said before it saw our hello, and what may be its answer to it. */
@@ -560,7 +601,8 @@ static void test_endless_lines(void **state)
         {GREET, "* CAPABILITY A\r\n",
          "fail FINISHED greeting=ok:hi C:A tls=? error=response_too_long@capability !lists:* CAPABILITY A"},
         {GREET "* CAPABILITY ID\r\n$1 OK x\r\n", "* ID (\"a\" \"b\" \"c\" \"d\")\r\n",
-         "fail FINISHED greeting=ok:hi C:ID tls=OK id=? fields|a=b|c=d error=response_too_long@capability"},
+         "fail FINISHED greeting=ok:hi C:ID tls=OK id=? logout=? fields|a=b|c=d "
+         "error=response_too_long@capability"},
         {GREET CAPA("1"), "* BYE x\r\n", "done FINISHED greeting=ok:hi C:IMAP4rev1 tls=OK logout=?"},
         {GREET, "x", "long CAPABILITY greeting=ok:hi tls=?"},
         {GREET, "* LIST {10}\r\n0123456789\r\n",
@@ -789,6 +831,8 @@ int main(void)
         cmocka_unit_test(test_bytes_are_only_lent),
         cmocka_unit_test(test_ends_phases_and_waits),
         cmocka_unit_test(test_injected),
+        cmocka_unit_test(test_wait_after_id),
+        cmocka_unit_test(test_bye_to_id),
         cmocka_unit_test(test_withdrawn),
         cmocka_unit_test(test_endless_lines),
         cmocka_unit_test(test_phase_bytes_start_anew),
