@@ -25,7 +25,7 @@ static void open_current(struct attempt *a)
     set_state(a, ATTEMPT_CONNECTING);
     a->proven = false;
     a->opened = uv_hrtime();
-    conn_init(&a->conn, a->plan->env->loop, on_event, a);
+    conn_init(&a->conn, a->plan->env->loop, a->plan->env->poller, on_event, a);
     conn_open(&a->conn, &a->plan->env->guard, &current(a)->ip, a->port->number);
     conn_wait(&a->conn, a->plan->env->settings.connect_timeout_ms);
 }

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "probe/net/dns.h"
+#include "probe/net/poller.h"
 #include "probe/net/target.h"
 #include "probe/net/tls.h"
 #include "probe/report/report.h"
@@ -20,6 +21,7 @@ struct probe_settings {
 /* What all probes of a loop share. */
 struct probe_env {
     uv_loop_t *loop;
+    struct poller *poller; /* of this loop */
     struct dns *dns;
     struct tls_env *tls;        /* may be exchanged between two probe_start(): each probe holds its own */
     struct chain_cache *chains; /* of this loop alone; NULL: every chain is verified anew */

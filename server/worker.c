@@ -163,6 +163,7 @@ static void *run(void *arg)
 
 static void free_parts(struct worker *w)
 {
+    poller_free(&w->probe_env.poller);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     tls_env_release(&w->next_tls);
     tls_env_release(&w->probe_env.tls);
@@ -185,12 +186,13 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
     w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
     w->probe_env.tls = tls_env_hold(env->tls);
     w->probe_env.chains = chain_cache_create(LIMIT_CHAIN_CACHE_ENTRIES, LIMIT_CHAIN_CACHE_BYTES);
+    w->probe_env.poller = poller_create(&w->loop);
     w->probe_env.guard = env->guard;
     w->probe_env.permit = env->permit;
     w->probe_env.permit_context = env->permit_context;
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
-    if (w->probe_env.dns && !w->probe_env.chains) {
-        snprintf(why, why_size, "out of memory");
+    if (w->probe_env.dns && !(w->probe_env.chains && w->probe_env.poller)) {
+        snprintf(why, why_size, "no memory or descriptor is left for a worker");
         dns_free(&w->probe_env.dns);
     }
     if (!w->probe_env.dns) {

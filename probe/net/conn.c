@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,14 +18,26 @@ void conn_set_state(struct conn *c, enum conn_state state)
     c->state = state;
 }
 
-void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),
-               void *owner)
+static void on_ready(struct poller_watch *watch, uint32_t events);
+
+void conn_init(struct conn *c, uv_loop_t *loop, struct poller *poller,
+               void (*on_event)(void *owner, enum conn_event event), void *owner)
 {
-    *c = (struct conn){.loop = loop, .fd = -1, .on_event = on_event, .owner = owner};
+    *c = (struct conn){.loop = loop, .poller = poller, .watch = {on_ready}, .fd = -1};
+    c->on_event = on_event;
+    c->owner = owner;
     buf_init(&c->in, LIMIT_LINE_BYTES + CONN_READ_BYTES);
     buf_init(&c->out, LIMIT_LINE_BYTES);
     buf_init(&c->ahead, CONN_READ_BYTES);
     buf_init(&c->said, LIMIT_TEXT_CHARS);
+}
+
+static void stop_watching(struct conn *c)
+{
+    if (c->events != 0) {
+        poller_remove(c->poller, c->fd);
+        c->events = 0;
+    }
 }
 
 void conn_end(struct conn *c, struct failure failure)
@@ -34,9 +47,7 @@ void conn_end(struct conn *c, struct failure failure)
     }
     c->failure = failure;
     conn_set_state(c, CONN_DEAD);
-    if (c->fd >= 0) {
-        uv_poll_stop(&c->poll);
-    }
+    stop_watching(c);
     uv_timer_stop(&c->timer);
     c->on_event(c->owner, CONN_ENDED);
 }
@@ -72,9 +83,7 @@ void conn_end_later(struct conn *c, struct failure failure, enum conn_ours ours)
     c->failure = failure;
     c->ours = ours;
     conn_set_state(c, CONN_DEAD);
-    if (c->fd >= 0) {
-        uv_poll_stop(&c->poll);
-    }
+    stop_watching(c);
     uv_timer_stop(&c->timer);
     conn_defer(c);
 }
@@ -97,17 +106,16 @@ struct failure conn_read_failure(int err)
     return f;
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events);
-
-void conn_want(struct conn *c, int events)
+int conn_want(struct conn *c, uint32_t events)
 {
-    if (events == c->events) {
-        return;
+    int err = 0;
+    if (c->events == 0) {
+        err = poller_add(c->poller, c->fd, events, &c->watch);
+    } else if (events != c->events) {
+        poller_change(c->poller, c->fd, events, &c->watch);
     }
-    c->events = events;
-    memory_guard_enter(); /* libuv aborts where its table of descriptors cannot grow */
-    uv_poll_start(&c->poll, events, on_poll);
-    (void)memory_guard_leave();
+    c->events = err == 0 ? events : 0;
+    return err;
 }
 
 static void on_timeout(uv_timer_t *timer)
@@ -259,7 +267,7 @@ bool conn_flush(struct conn *c, struct failure *failure, bool *ours)
         }
         buf_consume(&c->out, (size_t)n);
     }
-    conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+    (void)conn_want(c, c->out.len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
     return true;
 }
 
@@ -271,7 +279,7 @@ static bool flush_or_read_on(struct conn *c)
     bool ours = false;
     if (!conn_flush(c, &failure, &ours) && !ours) {
         buf_consume(&c->out, c->out.len);
-        conn_want(c, UV_READABLE);
+        (void)conn_want(c, EPOLLIN);
     }
     return !ours;
 }
@@ -307,11 +315,7 @@ static void go_on(struct conn *c, bool readable, bool writable)
         c->ours = ours ? CONN_OURS_RESOURCES : CONN_OURS_NONE;
         conn_end(c, failure);
     } else if (readable) {
-        enum conn_state before = c->state;
         conn_receive(c);
-        if (c->state == before && c->events == 0) {
-            conn_want(c, c->out.len > 0 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
-        }
     }
 }
 
@@ -323,27 +327,26 @@ void conn_uncork(struct conn *c)
     }
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(struct poller_watch *watch, uint32_t events)
 {
-    struct conn *c = poll->data;
+    struct conn *c = (struct conn *)((char *)watch - offsetof(struct conn, watch));
+    bool error = events & EPOLLERR, writable = events & EPOLLOUT;
+    bool readable = error || events & (EPOLLIN | EPOLLHUP);
     c->drained = false;
-    if (status < 0) {
-        c->events = 0; /* libuv has stopped polling; what follows asks anew */
-    }
     switch (c->state) {
     case CONN_CONNECTING:
-        conn_connected(c, status < 0);
+        conn_connected(c, error);
         break;
     case CONN_HANDSHAKE:
         conn_handshake(c);
         break;
     case CONN_TLS:
         c->corked = true;
-        go_on(c, (events & UV_READABLE) || status < 0, events & UV_WRITABLE);
+        go_on(c, readable, writable);
         conn_uncork(c);
         break;
     case CONN_PLAIN:
-        go_on(c, (events & UV_READABLE) || status < 0, events & UV_WRITABLE);
+        go_on(c, readable, writable);
         break;
     case CONN_IDLE:
     case CONN_DEAD:
@@ -384,7 +387,8 @@ void conn_close(struct conn *c)
             tls_bye(&c->tls);
         }
         if (c->out.len > 0) {
-            (void)send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+            /* In one segment with the FIN that close() sends. */
+            (void)send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_MORE);
         }
         tls_close(&c->tls);
     }
@@ -392,8 +396,8 @@ void conn_close(struct conn *c)
     uv_close((uv_handle_t *)&c->timer, on_handle_closed);
     uv_close((uv_handle_t *)&c->deferred, on_handle_closed);
     if (c->fd >= 0) {
-        uv_close((uv_handle_t *)&c->poll, on_handle_closed);
         close(c->fd);
         c->fd = -1;
+        c->events = 0;
     }
 }

@@ -13,6 +13,7 @@
 
 #include "probe/base/buf.h"
 #include "probe/base/ip.h"
+#include "probe/net/poller.h"
 #include "probe/net/target.h"
 #include "probe/net/tls.h"
 
@@ -33,16 +34,17 @@ enum conn_ours { CONN_OURS_NONE, CONN_OURS_RESOURCES };
 struct conn {
     enum conn_state state;
     uv_loop_t *loop;
-    uv_poll_t poll;
+    struct poller *poller; /* lent */
+    struct poller_watch watch;
     uv_timer_t timer;    /* the current wait */
     uv_timer_t deferred; /* what a call of the owner's leaves to the next turn: our hello, or an end */
     int fd;
-    int handles;    /* that libuv still knows */
-    int events;     /* polled for */
-    int told_error; /* errno of a reset that the kernel told already: on connecting or sending; 0: none */
-    bool grace;     /* the wait was over, but something lay in the socket */
-    bool drained;   /* in this turn the socket has given all it had */
-    bool corked;    /* what TLS writes goes out together at the end of this turn */
+    int handles;     /* that libuv still knows */
+    uint32_t events; /* polled for, as of epoll(7); 0: not watched */
+    int told_error;  /* errno of a reset that the kernel told already: on connecting or sending; 0: none */
+    bool grace;      /* the wait was over, but something lay in the socket */
+    bool drained;    /* in this turn the socket has given all it had */
+    bool corked;     /* what TLS writes goes out together at the end of this turn */
     struct buf in, out;
     struct buf ahead; /* read, not yet taken by TLS */
     struct tls tls;
@@ -56,8 +58,8 @@ struct conn {
     bool said_all;   /* and the server closed behind it */
 };
 
-void conn_init(struct conn *c, uv_loop_t *loop, void (*on_event)(void *owner, enum conn_event event),
-               void *owner);
+void conn_init(struct conn *c, uv_loop_t *loop, struct poller *poller,
+               void (*on_event)(void *owner, enum conn_event event), void *owner);
 
 /* Connects, where the guard allows it: what it is asked about is read from the socket address that goes to
  * connect(). CONN_OPENED or CONN_ENDED follows; the owner sets the limit with conn_wait(). */

@@ -70,14 +70,7 @@ void conn_open(struct conn *c, const struct target_guard *guard, const struct ip
         conn_end_later(c, f, conn_is_ours(errno) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
         return;
     }
-    c->poll.data = c;
-    if (uv_poll_init(c->loop, &c->poll, fd) != 0) {
-        close(fd);
-        conn_end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
-        return;
-    }
     c->fd = fd;
-    c->handles++;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(fd, (const struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS) {
         int err = errno;
@@ -88,7 +81,9 @@ void conn_open(struct conn *c, const struct target_guard *guard, const struct ip
         conn_end_later(c, connect_failure(err), conn_is_ours(err) ? CONN_OURS_RESOURCES : CONN_OURS_NONE);
         return;
     }
-    conn_want(c, UV_WRITABLE);
+    if (conn_want(c, EPOLLOUT) != 0) {
+        conn_end_later(c, (struct failure){.code = ERROR_NONE}, CONN_OURS_RESOURCES);
+    }
 }
 
 void conn_connected(struct conn *c, bool error)
@@ -108,6 +103,6 @@ void conn_connected(struct conn *c, bool error)
         return;
     }
     conn_set_state(c, CONN_PLAIN);
-    conn_want(c, UV_READABLE);
+    (void)conn_want(c, EPOLLIN);
     c->on_event(c->owner, CONN_OPENED);
 }

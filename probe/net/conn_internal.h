@@ -26,8 +26,8 @@ bool conn_is_ours(int err);
 /* conn_connect.c: how the connect ended, which is told to the owner. `error`: the kernel has one to tell. */
 void conn_connected(struct conn *c, bool error);
 
-/* Polls for these events from now on. */
-void conn_want(struct conn *c, int events);
+/* Waits for these events of epoll(7) from now on: the first time 0 or errno, then always 0. */
+int conn_want(struct conn *c, uint32_t events);
 
 /* recv(2), but the end of a connection whose reset the kernel has told once is that reset. */
 ssize_t conn_recv(struct conn *c, void *data, size_t len, int flags);

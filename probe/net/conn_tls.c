@@ -142,7 +142,7 @@ static void hear_out(struct conn *c)
     bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
     c->said_all = n <= 0 && !waits;
     if (waits && !whole) {
-        conn_want(c, UV_READABLE);
+        conn_want(c, EPOLLIN);
     } else {
         conn_end_refused(c);
     }
@@ -202,7 +202,7 @@ static void secured(struct conn *c)
         conn_receive(c); /* here already: the socket would not announce it */
     }
     if (c->state == CONN_TLS) {
-        conn_want(c, UV_READABLE);
+        conn_want(c, EPOLLIN);
     }
     conn_uncork(c);
 }
@@ -266,6 +266,6 @@ void conn_secure(struct conn *c, const struct tls_env *env, const char *server_n
         buf_consume(&c->in, c->in.len);
     }
     conn_set_state(c, CONN_HANDSHAKE);
-    conn_want(c, UV_READABLE);
+    conn_want(c, EPOLLIN);
     conn_defer(c); /* sends our hello */
 }

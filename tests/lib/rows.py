@@ -12,7 +12,7 @@ CERTIFICATE = {
     "must_staple": False, "ocsp_stapling": "none", "sct_count": 0,
 }
 TLS = {
-    "version": "TLS 1.3", "version_weak": False, "cipher_suite": "TLS_AES_256_GCM_SHA384", "cipher_weak": False,
+    "version": "TLS 1.3", "version_weak": False, "cipher_suite": "TLS_AES_128_GCM_SHA256", "cipher_weak": False,
     "key_exchange": "x25519", "forward_secrecy": True, "alpn": None,
 }
 

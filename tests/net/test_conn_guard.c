@@ -76,11 +76,16 @@ static bool connect_through(bool (*allowed)(const void *, const struct ip *), st
     *o = (struct outcome){.conn = &conn};
     asked = (struct ip){.family = 0};
     assert_int_equal(uv_loop_init(&loop), 0);
-    conn_init(&conn, &loop, on_event, o);
+    struct poller *poller = poller_create(&loop);
+    assert_non_null(poller);
+    conn_init(&conn, &loop, poller, on_event, o);
     conn_open(&conn, &guard, &loopback, port);
+    conn_wait(&conn, 10000);
     assert_false(o->ended);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_true(o->closed);
+    poller_free(&poller);
+    uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
     assert_true(ip_equal(&asked, &loopback));
     int accepted = accept(fd, NULL, NULL);

@@ -118,7 +118,9 @@ class CheckTest(case.Case):
         shown = self.run_on_terminal("good.test", "--transcript").out
         for port in report["ports"]:
             self.assertIn("\nDialogue with port %d\n" % port["port"], shown)
-            self.assertRegex(shown, r"\n +\d+\.\d ms C: [a-z]+\d LOGOUT\n +\d+\.\d ms S: \* BYE Logging out\n")
+            self.assertRegex(shown, r'\n +\d+\.\d ms C: [a-z]+\d ID \("name" "imap-testd"\)\n'
+                                    r" +\d+\.\d ms C: [a-z]+\d LOGOUT\n +\d+\.\d ms S: ")
+            self.assertRegex(shown, r" ms S: \* BYE Logging out\n")
         self.assertNotIn("Dialogue", self.run_on_terminal("good.test").out)
 
     def report_of(self, done, status):

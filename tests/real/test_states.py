@@ -115,6 +115,8 @@ def one_scenario(name, said, passed, trouble, lines):
         port["error"] = {"code": code, "phase": PHASES[state]}
         # The message tells the beginning of a line that is too long.
         port["truncated"] = ["text"] if trouble == "endless" and state != "handshake" else []
+    if state == "id":
+        lines = ["C: LOGOUT"] + lines  # goes out with it
     return scenario.make("%s/%s/%s" % (name, state, trouble), {
         "about": "%s in the state %s" % (trouble, state), name: "\n".join(sum(said, []) + lines),
         "report": {"verdict": verdict, "findings": findings, name: port}})
