@@ -174,11 +174,36 @@ static json_t *transcript(struct json_out *o, const struct transcript *transcrip
     return array;
 }
 
-static json_t *port(struct json_out *o, const struct report *r, const struct port_report *p)
+static void lists_key(struct piece_cache *c, const struct caps *caps)
+{
+    const struct caps_list *lists[] = {&caps->all, &caps->phase[CAPS_GREETING], &caps->phase[CAPS_COMMAND],
+                                       &caps->phase[CAPS_STARTTLS]};
+    piece_cache_key(c, 'l');
+    for (size_t list = 0; list < sizeof lists / sizeof lists[0]; list++) {
+        piece_cache_number(c, (int64_t)lists[list]->count);
+        for (size_t i = 0; i < lists[list]->count; i++) {
+            piece_cache_text(c, lists[list]->names[i]);
+        }
+    }
+}
+
+static void lists(struct json_out *o, const struct caps *caps)
+{
+    if (o->pieces != NULL) {
+        lists_key(o->pieces, caps);
+    }
+    if (json_out_recall(o)) {
+        return;
+    }
+    json_t *t = json_out_object(o);
+    json_out_put(o, t, "capabilities", words(o, &caps->all));
+    json_out_put(o, t, "capability_phases", phases(o, caps));
+    json_out_inside_kept(o, t);
+}
+
+static void port_head(struct json_out *o, const struct port_report *p, unsigned *cuts)
 {
     json_t *t = json_out_object(o);
-    unsigned cuts = 0;
-    o->cut = false;
     json_out_put(o, t, "port", json_out_integer(o, p->number));
     json_out_put(o, t, "service", json_out_own(o, p->tls_port ? "imaps" : "imap"));
     json_out_put(o, t, "verdict", json_out_own(o, verdict_name(p->verdict)));
@@ -189,25 +214,35 @@ static json_t *port(struct json_out *o, const struct report *r, const struct por
     json_out_put(o, t, "source_address", json_out_ip(o, &p->source_address));
     json_out_put(o, t, "attempts", attempts(o, p));
     json_out_put(o, t, "error", failure(o, &p->error));
-    note_cuts(o, &cuts, CUT_TEXT);
+    note_cuts(o, cuts, CUT_TEXT);
     json_out_put(o, t, "greeting", greeting(o, &p->dialogue));
-    note_cuts(o, &cuts, CUT_GREETING);
+    note_cuts(o, cuts, CUT_GREETING);
     json_out_put(o, t, "server_id", server_id(o, &p->dialogue.server_id));
-    note_cuts(o, &cuts, CUT_SERVER_ID);
-    json_out_put(o, t, "capabilities", words(o, &p->caps.all));
-    json_out_put(o, t, "capability_phases", phases(o, &p->caps));
-    json_out_put(o, t, "tls", tls_json(o, &p->tls));
-    json_out_put(o, t, "certificate", certificate_json(o, &p->certificate, r->tested_at));
+    note_cuts(o, cuts, CUT_SERVER_ID);
+    json_out_inside(o, t);
+}
+
+static void port(struct json_out *o, const struct report *r, const struct port_report *p)
+{
+    unsigned cuts = 0;
+    o->cut = false;
+    json_text_open(&o->text, "{");
+    port_head(o, p, &cuts);
+    lists(o, &p->caps);
+    tls_piece(o, &p->tls);
+    certificate_piece(o, &p->certificate, r->tested_at);
+    json_t *t = json_out_object(o);
     json_out_put(o, t, "timings_ms", timings(o, &p->timings));
     note_cuts(o, &cuts, CUT_TEXT);
     json_t *lines = transcript(o, &p->transcript);
     note_cuts(o, &cuts, CUT_TRANSCRIPT);
     json_out_put(o, t, "truncated", truncated(o, p, cuts));
     json_out_put(o, t, "transcript", lines);
-    return t;
+    json_out_inside(o, t);
+    json_text_close(&o->text, '}');
 }
 
-static json_t *findings(struct json_out *o, const struct report *r)
+static json_t *finding_rows(struct json_out *o, const struct report *r)
 {
     json_t *array = json_out_array(o);
     for (size_t i = 0; i < r->finding_count; i++) {
@@ -226,25 +261,66 @@ static json_t *findings(struct json_out *o, const struct report *r)
     return array;
 }
 
-/* Many servers show a short list before login, so the words say no more than that. */
-static json_t *feature_gaps(struct json_out *o, const struct report *r)
+static void findings_key(struct piece_cache *c, const struct report *r)
 {
-    json_t *array = json_out_array(o);
+    piece_cache_key(c, 'f');
+    for (size_t i = 0; i < r->finding_count; i++) {
+        const struct finding *f = &r->findings[i];
+        piece_cache_number(c, (int64_t)f->id << 32 | (int64_t)f->severity << 16 | f->port);
+        piece_cache_number(c, f->address.family);
+        piece_cache_bytes(c, f->address.bytes, sizeof f->address.bytes);
+        piece_cache_own(c, f->title);
+        piece_cache_own(c, f->detail);
+        piece_cache_own(c, f->remedy);
+        piece_cache_own(c, f->reference);
+    }
+}
+
+static void findings(struct json_out *o, const struct report *r)
+{
+    if (o->pieces != NULL) {
+        findings_key(o->pieces, r);
+    }
+    if (json_out_recall(o)) {
+        return;
+    }
+    json_t *t = json_out_object(o);
+    json_out_put(o, t, "endpoints", json_out_array(o));
+    json_out_put(o, t, "findings", finding_rows(o, r));
+    json_out_inside_kept(o, t);
+}
+
+/* Many servers show a short list before login, so the words say no more than that. */
+static json_t *gap(struct json_out *o, const struct catalogue_row *row)
+{
+    json_t *t = json_out_object(o);
+    json_out_put(o, t, "capability", json_out_own(o, row->name));
+    json_out_put(o, t, "impact",
+                 json_sprintf("Not advertised before login.%s%s", row->absence != NULL ? " " : "",
+                              row->absence != NULL ? row->absence : ""));
+    return t;
+}
+
+static void feature_gaps(struct json_out *o, const struct report *r)
+{
     size_t count;
     const struct catalogue_row *rows = catalogue_rows(&count);
+    json_text_open(&o->text, "\"feature_gaps\":[");
     for (size_t i = 0; i < count; i++) {
         if (!gaps_missing(r, &rows[i])) {
             continue;
         }
-        const char *absence = rows[i].absence;
-        json_t *t = json_out_object(o);
-        json_out_put(o, t, "capability", json_out_own(o, rows[i].name));
-        json_out_put(o, t, "impact",
-                     json_sprintf("Not advertised before login.%s%s", absence != NULL ? " " : "",
-                                  absence != NULL ? absence : ""));
-        json_out_append(o, array, t);
+        if (o->pieces != NULL) {
+            piece_cache_key(o->pieces, 'g');
+            piece_cache_number(o->pieces, (int64_t)i);
+        }
+        if (!json_out_recall(o)) {
+            json_t *one = json_out_array(o);
+            json_out_append(o, one, gap(o, &rows[i]));
+            json_out_inside_kept(o, one);
+        }
     }
-    return array;
+    json_text_close(&o->text, ']');
 }
 
 static json_t *tester(struct json_out *o)
@@ -255,12 +331,9 @@ static json_t *tester(struct json_out *o)
     return t;
 }
 
-static json_t *report(struct json_out *o, const struct report *r)
+static void report_head(struct json_out *o, const struct report *r)
 {
-    json_t *t = json_out_object(o), *ports = json_out_array(o);
-    for (size_t i = 0; i < r->port_count; i++) {
-        json_out_append(o, ports, port(o, r, &r->ports[i]));
-    }
+    json_t *t = json_out_object(o);
     json_out_put(o, t, "host", json_out_text(o, text_of(r->host)));
     json_out_put(o, t, "host_unicode", json_out_text(o, text_of(r->host_unicode)));
     json_out_put(o, t, "tested_at", json_out_time(o, r->tested_at));
@@ -270,18 +343,24 @@ static json_t *report(struct json_out *o, const struct report *r)
     json_out_put(o, t, "verdict", json_out_own(o, verdict_name(r->verdict)));
     json_out_put(o, t, "summary", json_out_own(o, r->summary));
     json_out_put(o, t, "dns", dns(o, &r->dns));
-    json_out_put(o, t, "ports", ports);
-    json_out_put(o, t, "endpoints", json_out_array(o));
-    json_out_put(o, t, "findings", findings(o, r));
-    json_out_put(o, t, "feature_gaps", feature_gaps(o, r));
-    return t;
+    json_out_inside(o, t);
 }
 
-char *report_json(const struct report *r)
+char *report_json(const struct report *r, struct piece_cache *pieces)
 {
     struct json_out o;
-    json_out_init(&o);
-    char *text = json_out_dump(&o, report(&o, r));
+    json_out_init(&o, pieces);
+    json_text_open(&o.text, "{");
+    report_head(&o, r);
+    json_text_open(&o.text, "\"ports\":[");
+    for (size_t i = 0; i < r->port_count; i++) {
+        port(&o, r, &r->ports[i]);
+    }
+    json_text_close(&o.text, ']');
+    findings(&o, r);
+    feature_gaps(&o, r);
+    json_text_close(&o.text, '}');
+    char *text = json_out_take(&o);
     json_out_deinit(&o);
     return text;
 }
@@ -301,7 +380,7 @@ void report_json_mark_cached(char *body)
 char *capabilities_json(void)
 {
     struct json_out o;
-    json_out_init(&o);
+    json_out_init(&o, NULL);
     json_t *array = json_out_array(&o), *t = json_out_object(&o);
     size_t count;
     const struct catalogue_row *rows = catalogue_rows(&count);
@@ -315,7 +394,10 @@ char *capabilities_json(void)
         json_out_append(&o, array, row);
     }
     json_out_put(&o, t, "capabilities", array);
-    char *text = json_out_dump(&o, t);
+    json_text_open(&o.text, "{");
+    json_out_inside(&o, t);
+    json_text_close(&o.text, '}');
+    char *text = json_out_take(&o);
     json_out_deinit(&o);
     return text;
 }
