@@ -23,7 +23,7 @@ static json_t *tls_json(struct json_out *o, const struct tls_facts *tls)
 
 static void tls_key(struct piece_cache *c, const struct tls_facts *tls)
 {
-    piece_cache_key(c, 't');
+    piece_cache_key(c, PIECE_TLS);
     piece_cache_number(c, tls->completed << 2 | tls->version_weak << 1 | tls->forward_secrecy);
     piece_cache_number(c, tls->cipher_class);
     piece_cache_own(c, tls->version);
@@ -128,7 +128,7 @@ static json_t *certificate_json(struct json_out *o, const struct certificate *c,
 
 static void certificate_key(struct piece_cache *k, const struct certificate *c, int64_t days_left)
 {
-    piece_cache_key(k, 'c');
+    piece_cache_key(k, PIECE_CERTIFICATE);
     piece_cache_number(k, c->seen << 4 | c->parsed << 3 | c->self_signed << 2 | c->hostname_match << 1 |
                               c->must_staple);
     piece_cache_number(k, days_left);

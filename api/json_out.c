@@ -11,6 +11,10 @@
 /* A string shown takes up to four bytes a character; the rest is for the arena itself. */
 #define SCRATCH_MAX (SCRATCH_KEPT * 4)
 
+/* What most reports, and most lines of the log, have room in. */
+#define REPORT_ROOM (8u * 1024)
+#define LINE_ROOM 1024u
+
 #define HEX_BYTES_MAX 64u
 
 /* 12 significant digits: durations with one place, and no 182.40000000000001. */
@@ -19,7 +23,7 @@
 void json_out_init(struct json_out *o, struct piece_cache *pieces)
 {
     *o = (struct json_out){.pieces = pieces};
-    json_text_init(&o->text);
+    json_text_init(&o->text, REPORT_ROOM);
     arena_init(&o->scratch, SCRATCH_MAX);
 }
 
@@ -172,7 +176,7 @@ char *json_out_take(struct json_out *o)
 char *json_out_string(const json_t *value, size_t flags)
 {
     struct json_text text;
-    json_text_init(&text);
+    json_text_init(&text, LINE_ROOM);
     json_text_add_value(&text, value, flags);
     return json_text_take(&text);
 }

@@ -12,6 +12,18 @@
 #include "probe/base/arena.h"
 #include "probe/base/ip.h"
 
+/* What there is that can be kept; the kinds of its keys. */
+enum piece_kind {
+    PIECE_PLACE,
+    PIECE_GREETING,
+    PIECE_SERVER_ID,
+    PIECE_LISTS,
+    PIECE_TLS,
+    PIECE_CERTIFICATE,
+    PIECE_FINDINGS,
+    PIECE_GAP
+};
+
 struct json_out {
     struct json_text text;      /* what has been written */
     struct piece_cache *pieces; /* what was written for others; NULL: nothing is kept */

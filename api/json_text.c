@@ -3,24 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What most texts need at first. */
-#define FIRST_ROOM 2048u
-
-void json_text_init(struct json_text *t)
+void json_text_init(struct json_text *t, size_t room)
 {
-    *t = (struct json_text){.s = NULL};
+    *t = (struct json_text){.first_room = room};
 }
 
 void json_text_deinit(struct json_text *t)
 {
     free(t->s);
-    json_text_init(t);
+    json_text_init(t, t->first_room);
 }
 
 /* Room for `more` bytes and the NUL. */
 static bool grow(struct json_text *t, size_t more)
 {
-    size_t need = t->len + more + 1, room = t->room > 0 ? t->room * 2 : FIRST_ROOM;
+    size_t need = t->len + more + 1, room = t->room > 0 ? t->room * 2 : t->first_room;
     if (room < need) {
         room = need;
     }

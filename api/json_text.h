@@ -10,11 +10,12 @@
 
 struct json_text {
     char *s; /* not terminated */
-    size_t len, room;
+    size_t len, room, first_room;
     bool failed; /* memory ran out: the text is not whole */
 };
 
-void json_text_init(struct json_text *t);
+/* `room`: the bytes it is thought to need; it takes as many at first. */
+void json_text_init(struct json_text *t, size_t room);
 void json_text_deinit(struct json_text *t);
 
 /* Begins an object or an array: a bracket, or a name with it, `"ports":[`. A comma comes first where one is

@@ -73,11 +73,11 @@ static void append(struct piece_cache *c, const void *bytes, size_t len)
     }
 }
 
-void piece_cache_key(struct piece_cache *c, char kind)
+void piece_cache_key(struct piece_cache *c, unsigned kind)
 {
     c->key_len = 0;
     c->too_long = false;
-    append(c, &kind, 1);
+    append(c, &kind, sizeof kind);
 }
 
 void piece_cache_number(struct piece_cache *c, int64_t number)

@@ -24,7 +24,7 @@ void piece_cache_free(struct piece_cache **cache);
 
 /* A key: its kind, then each fact that the piece depends on, in an order of the kind's own. Every call tells
  * where its bytes end, so that no two lists of facts make one key. */
-void piece_cache_key(struct piece_cache *cache, char kind);
+void piece_cache_key(struct piece_cache *cache, unsigned kind);
 void piece_cache_number(struct piece_cache *cache, int64_t number);
 void piece_cache_bytes(struct piece_cache *cache, const void *bytes, size_t len);
 void piece_cache_text(struct piece_cache *cache, struct text text); /* the absent text is unlike an empty one */
