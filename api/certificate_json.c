@@ -105,8 +105,7 @@ static json_t *certificate_json(struct json_out *o, const struct certificate *c,
     json_out_put(o, t, "serial_number", json_out_hex(o, c->serial, c->serial_len, '\0'));
     json_out_put(o, t, "not_before", leaf != NULL ? json_out_time(o, leaf->not_before) : json_null());
     json_out_put(o, t, "not_after", leaf != NULL ? json_out_time(o, leaf->not_after) : json_null());
-    json_out_put(o, t, "days_remaining",
-                 leaf != NULL ? json_out_integer(o, days_left) : json_null());
+    json_out_put(o, t, "days_remaining", leaf != NULL ? json_out_integer(o, days_left) : json_null());
     json_out_put(o, t, "expired", json_out_bool(c->leaf_errors & BIT(EXPIRED)));
     json_out_put(o, t, "not_yet_valid", json_out_bool(c->leaf_errors & BIT(NOT_YET_VALID)));
     json_out_put(o, t, "self_signed", json_out_bool(c->self_signed));

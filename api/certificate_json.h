@@ -8,8 +8,8 @@
 /* `tls`: null unless the handshake completed */
 void tls_piece(struct json_out *o, const struct tls_facts *tls);
 
-/* `certificate`: null unless the certificate message came; `now` is the time of the test. Where the leaf could
- * not be read, what would stand in it is null. */
+/* `certificate`: null unless the certificate message came; `now` is the time of the test. Where the leaf
+ * could not be read, what would stand in it is null. */
 void certificate_piece(struct json_out *o, const struct certificate *c, int64_t now);
 
 #endif

@@ -14,10 +14,9 @@ void json_text_deinit(struct json_text *t)
     json_text_init(t, t->first_room);
 }
 
-/* Room for `more` bytes and the NUL. */
 static bool grow(struct json_text *t, size_t more)
 {
-    size_t need = t->len + more + 1, room = t->room > 0 ? t->room * 2 : t->first_room;
+    size_t need = t->len + more, room = t->room > 0 ? t->room * 2 : t->first_room;
     if (room < need) {
         room = need;
     }
@@ -33,7 +32,7 @@ static bool grow(struct json_text *t, size_t more)
 
 static bool append(struct json_text *t, const char *bytes, size_t len)
 {
-    if (t->room - t->len <= len && !grow(t, len)) {
+    if (t->room - t->len < len && !grow(t, len)) {
         return false;
     }
     if (len == 1) { /* most of what Jansson hands over: quotation marks, colons, commas */

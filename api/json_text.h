@@ -1,6 +1,6 @@
-/* json_text.h: a JSON text that is put together from pieces, so that one that has been written before need not
- * be written again. Each piece is a run of an object's members or an array's elements, written by Jansson;
- * only the brackets around them and the commas between them are set here. For the api room alone.
+/* json_text.h: a JSON text that is put together from pieces, so that one that has been written before need
+ * not be written again. Each piece is a run of an object's members or an array's elements, written by
+ * Jansson; only the brackets around them and the commas between them are set here. For the api room alone.
  */
 #ifndef API_JSON_TEXT_H
 #define API_JSON_TEXT_H

@@ -76,8 +76,8 @@ static json_t *json_value(struct arena *arena, const struct log_field *field)
     return shown != NULL ? json_string_nocheck(shown) : NULL;
 }
 
-/* line[key] = value. Keys are ours and values went through text_show(): Jansson need not look again whether they
- * are UTF-8. */
+/* line[key] = value. Keys are ours and values went through text_show(): Jansson need not look again whether
+ * they are UTF-8. */
 static bool put(json_t *line, const char *key, json_t *value)
 {
     return json_object_set_new_nocheck(line, key, value) == 0;

@@ -105,7 +105,8 @@ void piece_cache_own(struct piece_cache *c, const char *s)
     piece_cache_text(c, text_of(s));
 }
 
-/* Eight bytes at a time. Keys that share a hash can be made at will; they only drive each other out of a set. */
+/* Eight bytes at a time. Keys that share a hash can be made at will; they only drive each other out of a set.
+ */
 static uint64_t hash_of(const unsigned char *bytes, size_t len)
 {
     uint64_t hash = len;
