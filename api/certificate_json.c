@@ -4,7 +4,7 @@
 
 #define BIT(error) (1u << CHAIN_##error)
 
-json_t *tls_json(struct json_out *o, const struct tls_facts *tls)
+static json_t *tls_json(struct json_out *o, const struct tls_facts *tls)
 {
     if (!tls->completed) {
         return json_null();
@@ -19,6 +19,30 @@ json_t *tls_json(struct json_out *o, const struct tls_facts *tls)
     json_out_put(o, t, "alpn", json_out_text(o, tls->alpn));
     json_out_put(o, t, "versions_accepted", json_out_array(o));
     return t;
+}
+
+static void tls_key(struct piece_cache *c, const struct tls_facts *tls)
+{
+    piece_cache_key(c, PIECE_TLS);
+    piece_cache_number(c, tls->completed << 2 | tls->version_weak << 1 | tls->forward_secrecy);
+    piece_cache_number(c, tls->cipher_class);
+    piece_cache_own(c, tls->version);
+    piece_cache_own(c, tls->cipher_suite);
+    piece_cache_own(c, tls->key_exchange);
+    piece_cache_text(c, tls->alpn);
+}
+
+void tls_piece(struct json_out *o, const struct tls_facts *tls)
+{
+    if (o->pieces != NULL) {
+        tls_key(o->pieces, tls);
+    }
+    if (json_out_recall(o)) {
+        return;
+    }
+    json_t *t = json_out_object(o);
+    json_out_put(o, t, "tls", tls_json(o, tls));
+    json_out_inside_kept(o, t);
 }
 
 static json_t *sans(struct json_out *o, const struct certificate *c)
@@ -66,7 +90,7 @@ static int64_t days(int64_t seconds)
     return seconds / SECONDS_PER_DAY - (seconds % SECONDS_PER_DAY < 0);
 }
 
-json_t *certificate_json(struct json_out *o, const struct certificate *c, int64_t now)
+static json_t *certificate_json(struct json_out *o, const struct certificate *c, int64_t days_left)
 {
     if (!c->seen) {
         return json_null();
@@ -81,8 +105,7 @@ json_t *certificate_json(struct json_out *o, const struct certificate *c, int64_
     json_out_put(o, t, "serial_number", json_out_hex(o, c->serial, c->serial_len, '\0'));
     json_out_put(o, t, "not_before", leaf != NULL ? json_out_time(o, leaf->not_before) : json_null());
     json_out_put(o, t, "not_after", leaf != NULL ? json_out_time(o, leaf->not_after) : json_null());
-    json_out_put(o, t, "days_remaining",
-                 leaf != NULL ? json_out_integer(o, days(leaf->not_after - now)) : json_null());
+    json_out_put(o, t, "days_remaining", leaf != NULL ? json_out_integer(o, days_left) : json_null());
     json_out_put(o, t, "expired", json_out_bool(c->leaf_errors & BIT(EXPIRED)));
     json_out_put(o, t, "not_yet_valid", json_out_bool(c->leaf_errors & BIT(NOT_YET_VALID)));
     json_out_put(o, t, "self_signed", json_out_bool(c->self_signed));
@@ -100,4 +123,44 @@ json_t *certificate_json(struct json_out *o, const struct certificate *c, int64_
     json_out_put(o, t, "sct_count", json_out_integer(o, (int64_t)c->sct_count));
     json_out_put(o, t, "chain", chain(o, c));
     return t;
+}
+
+static void certificate_key(struct piece_cache *k, const struct certificate *c, int64_t days_left)
+{
+    piece_cache_key(k, PIECE_CERTIFICATE);
+    piece_cache_number(k, c->seen << 4 | c->parsed << 3 | c->self_signed << 2 | c->hostname_match << 1 |
+                              c->must_staple);
+    piece_cache_number(k, days_left);
+    piece_cache_number(k, (int64_t)c->chain_errors << 32 | c->leaf_errors);
+    piece_cache_number(k, (int64_t)c->ocsp_stapling << 32 | c->key_bits);
+    piece_cache_number(k, (int64_t)c->sct_count);
+    piece_cache_bytes(k, c->serial, c->serial_len);
+    piece_cache_own(k, c->key_algorithm);
+    piece_cache_own(k, c->signature_algorithm);
+    piece_cache_number(k, (int64_t)c->san_count);
+    for (size_t i = 0; i < c->san_count; i++) {
+        piece_cache_number(k, c->sans[i].type);
+        piece_cache_text(k, c->sans[i].value);
+    }
+    for (size_t i = 0; i < c->chain_count; i++) {
+        piece_cache_text(k, c->chain[i].subject);
+        piece_cache_text(k, c->chain[i].issuer);
+        piece_cache_number(k, c->chain[i].not_before);
+        piece_cache_number(k, c->chain[i].not_after);
+        piece_cache_bytes(k, c->chain[i].sha256, sizeof c->chain[i].sha256);
+    }
+}
+
+void certificate_piece(struct json_out *o, const struct certificate *c, int64_t now)
+{
+    int64_t days_left = c->chain_count > 0 ? days(c->chain[0].not_after - now) : 0;
+    if (o->pieces != NULL) {
+        certificate_key(o->pieces, c, days_left);
+    }
+    if (json_out_recall(o)) {
+        return;
+    }
+    json_t *t = json_out_object(o);
+    json_out_put(o, t, "certificate", certificate_json(o, c, days_left));
+    json_out_inside_kept(o, t);
 }

@@ -1,11 +1,8 @@
 #include "api/json_out.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "api/time_text.h"
 #include "probe/base/limits.h"
 
 /* When the scratch memory is given back. */
@@ -14,22 +11,25 @@
 /* A string shown takes up to four bytes a character; the rest is for the arena itself. */
 #define SCRATCH_MAX (SCRATCH_KEPT * 4)
 
-/* What most texts need at first: a report takes several times as much. */
-#define TEXT_ROOM 2048u
+/* What most reports, and most lines of the log, have room in. */
+#define REPORT_ROOM (8u * 1024)
+#define LINE_ROOM 1024u
 
 #define HEX_BYTES_MAX 64u
 
-/* Significant digits: durations with one place, and no 182.40000000000001. */
-#define PRECISION 12
+/* 12 significant digits: durations with one place, and no 182.40000000000001. */
+#define FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(12))
 
-void json_out_init(struct json_out *o)
+void json_out_init(struct json_out *o, struct piece_cache *pieces)
 {
-    *o = (struct json_out){.failed = false};
+    *o = (struct json_out){.pieces = pieces};
+    json_text_init(&o->text, REPORT_ROOM);
     arena_init(&o->scratch, SCRATCH_MAX);
 }
 
 void json_out_deinit(struct json_out *o)
 {
+    json_text_deinit(&o->text);
     arena_deinit(&o->scratch);
 }
 
@@ -112,15 +112,8 @@ json_t *json_out_ms(struct json_out *o, double ms)
 
 json_t *json_out_time(struct json_out *o, int64_t seconds)
 {
-    struct tm tm;
-    time_t t = (time_t)seconds;
-    char s[64];
-    if (gmtime_r(&t, &tm) == NULL || tm.tm_year + 1900 < 0 || tm.tm_year + 1900 > 9999) {
-        return json_null();
-    }
-    snprintf(s, sizeof s, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-             tm.tm_hour, tm.tm_min, tm.tm_sec);
-    return made(o, json_string_nocheck(s));
+    char s[TIME_TEXT_SIZE];
+    return time_text(seconds, s) ? made(o, json_stringn_nocheck(s, sizeof s - 1)) : json_null();
 }
 
 json_t *json_out_ip(struct json_out *o, const struct ip *ip)
@@ -145,45 +138,45 @@ json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char 
     return at > 0 ? made(o, json_string_nocheck(s)) : json_null();
 }
 
-/* A text that grows as it is written, so that the tree is walked once. */
-struct growing {
-    char *s;
-    size_t len, room;
-    bool failed; /* the library does not pass every failure on */
-};
-
-static int on_dumped(const char *bytes, size_t len, void *data)
+void json_out_inside(struct json_out *o, json_t *value)
 {
-    struct growing *g = data;
-    if (g->room - g->len <= len) {
-        size_t room = g->room * 2 > g->len + len + 1 ? g->room * 2 : g->len + len + 1;
-        char *larger = realloc(g->s, room);
-        if (larger == NULL) {
-            g->failed = true;
-            return -1;
-        }
-        g->s = larger;
-        g->room = room;
+    (void)json_text_add_inside(&o->text, value, FLAGS);
+    json_decref(value);
+}
+
+bool json_out_recall(struct json_out *o)
+{
+    struct piece piece;
+    if (o->pieces != NULL && piece_cache_find(o->pieces, &piece)) {
+        json_text_add(&o->text, piece.text, piece.len);
+        o->cut = o->cut || piece.cut;
+        return true;
     }
-    memcpy(g->s + g->len, bytes, len);
-    g->len += len;
-    return 0;
+    o->cut_before = o->cut;
+    o->cut = false;
+    return false;
+}
+
+void json_out_inside_kept(struct json_out *o, json_t *value)
+{
+    size_t start = json_text_add_inside(&o->text, value, FLAGS);
+    json_decref(value);
+    if (o->pieces != NULL && !o->failed && !o->text.failed) {
+        const struct piece piece = {o->text.s + start, o->text.len - start, o->cut};
+        piece_cache_keep(o->pieces, &piece);
+    }
+    o->cut = o->cut || o->cut_before;
+}
+
+char *json_out_take(struct json_out *o)
+{
+    return o->failed ? NULL : json_text_take(&o->text);
 }
 
 char *json_out_string(const json_t *value, size_t flags)
 {
-    struct growing g = {malloc(TEXT_ROOM), 0, TEXT_ROOM, false};
-    if (g.s == NULL || json_dump_callback(value, on_dumped, &g, flags) != 0 || g.failed) {
-        free(g.s);
-        return NULL;
-    }
-    g.s[g.len] = '\0';
-    return g.s;
-}
-
-char *json_out_dump(struct json_out *o, json_t *value)
-{
-    char *s = o->failed ? NULL : json_out_string(value, JSON_COMPACT | JSON_REAL_PRECISION(PRECISION));
-    json_decref(value);
-    return s;
+    struct json_text text;
+    json_text_init(&text, LINE_ROOM);
+    json_text_add_value(&text, value, flags);
+    return json_text_take(&text);
 }

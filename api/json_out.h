@@ -7,16 +7,33 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "api/json_text.h"
+#include "api/piece_cache.h"
 #include "probe/base/arena.h"
 #include "probe/base/ip.h"
 
-struct json_out {
-    struct arena scratch; /* strings on their way into Jansson */
-    bool failed;          /* memory ran out: the text would not be whole */
-    bool cut;             /* a string was longer than LIMIT_TEXT_CHARS; set, never cleared here */
+/* What there is that can be kept; the kinds of its keys. */
+enum piece_kind {
+    PIECE_PLACE,
+    PIECE_GREETING,
+    PIECE_SERVER_ID,
+    PIECE_LISTS,
+    PIECE_TLS,
+    PIECE_CERTIFICATE,
+    PIECE_FINDINGS,
+    PIECE_GAP
 };
 
-void json_out_init(struct json_out *o);
+struct json_out {
+    struct json_text text;      /* what has been written */
+    struct piece_cache *pieces; /* what was written for others; NULL: nothing is kept */
+    struct arena scratch;       /* strings on their way into Jansson */
+    bool failed;                /* memory ran out: the text would not be whole */
+    bool cut;                   /* a string was longer than LIMIT_TEXT_CHARS; set, never cleared here */
+    bool cut_before;            /* the same, before the piece that is being made */
+};
+
+void json_out_init(struct json_out *o, struct piece_cache *pieces);
 void json_out_deinit(struct json_out *o);
 
 json_t *json_out_object(struct json_out *o);
@@ -51,11 +68,19 @@ json_t *json_out_ip(struct json_out *o, const struct ip *ip);
  * bytes. */
 json_t *json_out_hex(struct json_out *o, const uint8_t *bytes, size_t len, char separator);
 
+/* Adds to the text what an object or array has in it, without its brackets, and takes it over. */
+void json_out_inside(struct json_out *o, json_t *value);
+
+/* Adds the piece whose key was made in o->pieces; false: it is not known. Then it is built, without anything
+ * from beyond the key, and given to json_out_inside_kept(). */
+bool json_out_recall(struct json_out *o);
+void json_out_inside_kept(struct json_out *o, json_t *value);
+
+/* All of the text, malloc'd; NULL where anything has failed. */
+char *json_out_take(struct json_out *o);
+
 /* The text of a value, malloc'd; NULL: no memory. For json_dumps(), which while its buffer grows passes over
  * a failed allocation at the name of a member (Jansson 2.14) and gives a text without it. */
 char *json_out_string(const json_t *value, size_t flags);
-
-/* Takes the value over; its text, malloc'd, or NULL where anything has failed. */
-char *json_out_dump(struct json_out *o, json_t *value);
 
 #endif

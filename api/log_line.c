@@ -9,13 +9,13 @@
 #include <string.h>
 
 #include "api/json_out.h"
+#include "api/time_text.h"
 #include "probe/base/arena.h"
 #include "probe/base/buf.h"
 #include "probe/base/limits.h"
 
 /* Enough for all fields of a line, each character of four bytes or doubled by an escape. */
 #define BUILD_BYTES ((size_t)128 * 1024)
-#define TIME_SIZE sizeof "2026-11-23T18:29:00Z"
 
 struct log_field log_text(const char *key, const char *value)
 {
@@ -48,15 +48,12 @@ const char *log_level_name(enum log_level level)
     return names[level];
 }
 
-/* RFC 3339 in UTC; a time beyond the calendar becomes the epoch. */
-static void format_time(time_t now, char *out)
+/* A time beyond the calendar becomes the epoch. */
+static void format_time(time_t now, char out[TIME_TEXT_SIZE])
 {
-    struct tm tm;
-    time_t epoch = 0;
-    if (gmtime_r(&now, &tm) == NULL || tm.tm_year + 1900 < 0 || tm.tm_year + 1900 > 9999) {
-        gmtime_r(&epoch, &tm);
+    if (!time_text(now, out)) {
+        (void)time_text(0, out);
     }
-    strftime(out, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
 /* The new JSON value of a field, NULL: no memory. */
@@ -76,19 +73,30 @@ static json_t *json_value(struct arena *arena, const struct log_field *field)
         return json_null();
     }
     const char *shown = text_show(arena, field->text, LIMIT_QUOTED_CHARS, NULL);
-    return shown != NULL ? json_string(shown) : NULL;
+    return shown != NULL ? json_string_nocheck(shown) : NULL;
+}
+
+/* line[key] = value. Keys are ours and values went through text_show(): Jansson need not look again whether
+ * they are UTF-8. */
+static bool put(json_t *line, const char *key, json_t *value)
+{
+    return json_object_set_new_nocheck(line, key, value) == 0;
 }
 
 static bool build_json(struct buf *b, struct arena *arena, const char *head[3],
                        const struct log_field *fields, size_t count, bool cut)
 {
-    json_t *line = json_pack("{s:s, s:s, s:s}", "time", head[0], "level", head[1], "event", head[2]);
+    static const char *const head_keys[3] = {"time", "level", "event"};
+    json_t *line = json_object();
     bool ok = line != NULL;
+    for (size_t i = 0; ok && i < 3; i++) {
+        ok = put(line, head_keys[i], json_string_nocheck(head[i]));
+    }
     for (size_t i = 0; ok && i < count; i++) {
-        ok = json_object_set_new(line, fields[i].key, json_value(arena, &fields[i])) == 0;
+        ok = put(line, fields[i].key, json_value(arena, &fields[i]));
     }
     if (ok && cut) {
-        ok = json_object_set_new(line, "cut", json_true()) == 0;
+        ok = put(line, "cut", json_true());
     }
     char *text = ok ? json_out_string(line, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(line);
@@ -155,9 +163,9 @@ static bool build_text(struct buf *b, struct arena *arena, const char *head[3],
 char *log_line(enum log_format format, time_t now, enum log_level level, const char *event,
                const struct log_field *fields, size_t count, size_t *len)
 {
-    char time_text[TIME_SIZE];
-    format_time(now, time_text);
-    const char *head[3] = {time_text, log_level_name(level), event};
+    char time[TIME_TEXT_SIZE];
+    format_time(now, time);
+    const char *head[3] = {time, log_level_name(level), event};
     struct buf b;
     buf_init(&b, BUILD_BYTES);
     bool ok = true;

@@ -3,11 +3,12 @@
 #ifndef API_REPORT_JSON_H
 #define API_REPORT_JSON_H
 
+#include "api/piece_cache.h"
 #include "probe/report/report.h"
 
 /* The body of GET /v1/imap-test for a judged report: UTF-8, NUL-terminated, malloc'd, the caller's. NULL: no
- * memory. */
-char *report_json(const struct report *r);
+ * memory. What `pieces` has of it need not be written again; NULL: nothing is kept, the body is the same. */
+char *report_json(const struct report *r, struct piece_cache *pieces);
 
 /* The body of GET /v1/capabilities, in the same way. */
 char *capabilities_json(void);

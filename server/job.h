@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "api/piece_cache.h"
 #include "api/query.h"
 #include "probe/report/report.h"
 
@@ -24,7 +25,8 @@ struct job {
     struct worker *worker;
     atomic_bool unwanted; /* see worker_drop() */
 
-    char *(*render)(const struct report *report); /* makes the body, in the worker's thread */
+    /* Makes the body, in the worker's thread, out of pieces that the worker has kept where it can. */
+    char *(*render)(const struct report *report, struct piece_cache *pieces);
     enum job_result result;
     unsigned retry_after_s; /* JOB_LIMITED */
     char *body;             /* malloc'd; the taker sets it to NULL */

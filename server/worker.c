@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "api/piece_cache.h"
 #include "probe/net/chain_cache.h"
 #include "server/job.h"
 
@@ -13,6 +14,7 @@ struct worker {
     uv_loop_t loop;
     uv_async_t wake;
     struct probe_env probe_env;
+    struct piece_cache *pieces;
     struct job *running;
     bool cancelling; /* the thread's own copy */
 
@@ -84,7 +86,7 @@ static void on_probe_done(void *owner, const struct probe_end *end)
         job->deadline_exceeded = job->report.deadline_exceeded;
         job->dns_ms = job->report.dns.duration_ms;
         job->test_ms = job->report.duration_ms;
-        job->body = job->render(&job->report);
+        job->body = job->render(&job->report, w->pieces);
         if (!job->body) {
             result = JOB_OVERLOADED;
         }
@@ -168,6 +170,7 @@ static void free_parts(struct worker *w)
     tls_env_release(&w->next_tls);
     tls_env_release(&w->probe_env.tls);
     chain_cache_free(&w->probe_env.chains);
+    piece_cache_free(&w->pieces);
     uv_loop_close(&w->loop);
     pthread_mutex_destroy(&w->lock);
     free(w);
@@ -187,11 +190,12 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
     w->probe_env.tls = tls_env_hold(env->tls);
     w->probe_env.chains = chain_cache_create(LIMIT_CHAIN_CACHE_ENTRIES, LIMIT_CHAIN_CACHE_BYTES);
     w->probe_env.poller = poller_create(&w->loop);
+    w->pieces = piece_cache_create(LIMIT_PIECE_CACHE_BYTES);
     w->probe_env.guard = env->guard;
     w->probe_env.permit = env->permit;
     w->probe_env.permit_context = env->permit_context;
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
-    if (w->probe_env.dns && !(w->probe_env.chains && w->probe_env.poller)) {
+    if (w->probe_env.dns && !(w->probe_env.chains && w->probe_env.poller && w->pieces)) {
         snprintf(why, why_size, "no memory or descriptor is left for a worker");
         dns_free(&w->probe_env.dns);
     }

@@ -44,6 +44,10 @@
 #define LIMIT_CHAIN_CACHE_ENTRIES 4096u
 #define LIMIT_CHAIN_CACHE_BYTES (8u * 1024 * 1024)
 
+/* Pieces of reports that each worker remembers, and the longest of them. */
+#define LIMIT_PIECE_CACHE_BYTES (2u * 1024 * 1024)
+#define LIMIT_PIECE_BYTES (8u * 1024)
+
 /* Results kept to answer again. */
 #define LIMIT_CACHE_ENTRIES 4096u
 #define LIMIT_CACHE_BYTES (32u * 1024 * 1024)

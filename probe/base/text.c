@@ -168,8 +168,22 @@ static size_t show_up_to(struct text in, size_t max, char *out, bool *whole)
     return total;
 }
 
+/* Whether each byte is a character that is shown as it is. */
+static bool is_plain(struct text in)
+{
+    for (size_t i = 0; i < in.len; i++) {
+        if (in.data[i] < 0x20 || in.data[i] > 0x7E) {
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *text_show(struct arena *arena, struct text in, size_t max_chars, bool *cut)
 {
+    if (in.data != NULL && in.len <= max_chars && is_plain(in)) { /* nearly all are */
+        return arena_text(arena, in.data, in.len).data;
+    }
     bool whole;
     size_t len = show_up_to(in, max_chars, NULL, &whole);
     size_t tail = 0;

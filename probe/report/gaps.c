@@ -1,6 +1,5 @@
 #include "probe/report/gaps.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* What is offered along with another word: RFC 7162 section 3.2, RFC 7888 section 5 and, for what IMAP4rev2
@@ -53,10 +52,12 @@ bool gaps_offered(const struct report *r, const char *word)
 static bool offered_with_value(const struct report *r, const char *word)
 {
     char prefix[LIMIT_CAPABILITY_BYTES + 2];
-    int len = snprintf(prefix, sizeof prefix, "%s=", word);
-    if (len < 0 || (size_t)len >= sizeof prefix) {
+    size_t len = strlen(word);
+    if (len > LIMIT_CAPABILITY_BYTES) {
         return false;
     }
+    memcpy(prefix, word, len);
+    memcpy(prefix + len, "=", sizeof "=");
     for (size_t i = 0; i < r->port_count; i++) {
         if (caps_has_prefix(&r->ports[i].caps, gaps_phases(r, &r->ports[i]), prefix)) {
             return true;

@@ -146,7 +146,7 @@ static void test_full_report(void **state)
     };
     sample_report(&r);
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     check_shape(t);
     assert_keys(
         t, "ports.0.certificate",
@@ -177,7 +177,7 @@ static void test_transcript(void **state)
     memset(long_line, 'x', sizeof long_line);
     r.ports[1].transcript = (struct transcript){.lines = lines, .count = 2, .truncated = true};
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     assert_value(
         t, "ports.0.transcript.0",
         "{\"connection\":1,\"at_ms\":11.3,\"direction\":\"received\",\"tls\":false,\"complete\":true,"
@@ -191,7 +191,7 @@ static void test_transcript(void **state)
     assert_value(t, "ports.1.truncated", "[\"transcript\"]");
     json_decref(t);
     lines[0].text = (struct text){long_line, sizeof long_line};
-    t = parsed(report_json(&r));
+    t = parsed(report_json(&r, NULL));
     assert_value(t, "ports.0.truncated", "[\"text\",\"transcript\"]");
     assert_int_equal(strlen(json_string_value(at(t, "ports.0.transcript.0.text"))), 511 + strlen("\u2026"));
     json_decref(t);
@@ -231,7 +231,7 @@ static void test_empty_report(void **state)
         sample_fail(&r.ports[i], ERROR_DNS_NAME_NOT_FOUND, PHASE_DNS);
     }
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     check_shape(t);
     for (size_t i = 0; i < sizeof nulls / sizeof nulls[0]; i++) {
         assert_value(t, nulls[i], "null");
@@ -289,7 +289,7 @@ static void test_hostile_text(void **state)
     p->certificate.sans[0].value = EVIL;
     p->error = (struct failure){.code = ERROR_SERVER_BYE, .phase = PHASE_CAPABILITY, .said = EVIL};
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         assert_evil(t, paths[i]);
     }
@@ -340,7 +340,7 @@ static void test_long_text(void **state)
     r.ports[0].certificate.hostname_match = false;
     r.ports[1].dialogue.greeting_text.text = whole;
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     check_lengths(t);
     assert_int_equal(characters(json_string_value(at(t, "ports.0.greeting.text"))), LIMIT_TEXT_CHARS);
     assert_int_equal(strlen(json_string_value(at(t, "ports.0.greeting.text"))), LIMIT_TEXT_CHARS - 1 + 3);
@@ -361,7 +361,7 @@ static void test_cuts(void **state)
     r.ports[0].certificate.chain_sent = 17;
     r.dns.truncated = true;
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     assert_value(t, "ports.0.truncated", "[\"capabilities\",\"sans\",\"chain\",\"greeting\",\"server_id\"]");
     assert_value(t, "ports.1.truncated", "[]");
     assert_value(t, "dns.truncated", "true");
@@ -380,7 +380,7 @@ static void test_unreadable_certificate(void **state)
     sample_report(&r);
     r.ports[0].certificate = (struct certificate){.seen = true};
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     for (size_t i = 0; i < sizeof nulls / sizeof nulls[0]; i++) {
         assert_true(json_is_null(at(at(t, "ports.0.certificate"), nulls[i])));
     }
@@ -402,7 +402,7 @@ static void test_chain_errors(void **state)
     b->chain[0].not_after = SAMPLE_NOW - 1;
     b->chain[1].not_after = INT64_C(253402300800); /* the year 10000 */
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     assert_value(t, "ports.0.certificate.chain_valid", "true");
     assert_value(t, "ports.0.certificate.chain_errors", "[\"wrong_order\"]");
     assert_value(t, "ports.1.certificate.chain_valid", "false");
@@ -429,7 +429,7 @@ static void test_errors(void **state)
         .error = {.code = ERROR_CONNECTION_REFUSED, .phase = PHASE_CONNECT, .raw = "ECONNREFUSED"}};
     p->try_count = 2;
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     assert_value(
         t, "ports.1.error",
         "{\"code\":\"tls_handshake_failed\",\"phase\":\"tls\",\"message\":\"The TLS handshake failed.\","
@@ -456,7 +456,7 @@ static void test_server_id(void **state)
     r.host_unicode = "imap.b\xc3\xbc"
                      "cher.example";
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     assert_value(t, "ports.0.server_id", "{}");
     assert_value(t, "ports.1.server_id", "null");
     assert_string_equal(json_string_value(at(t, "host_unicode")), r.host_unicode);
@@ -474,7 +474,7 @@ static void test_many_capabilities(void **state)
         assert_true(caps_add(&r.ports[0].caps, &r.arena, CAPS_COMMAND, text_of(word)));
     }
     assert_true(judge(&r));
-    json_t *t = parsed(report_json(&r));
+    json_t *t = parsed(report_json(&r, NULL));
     assert_int_equal(json_array_size(at(t, "ports.0.capability_phases.command")), LIMIT_CAPABILITIES);
     assert_value(t, "ports.0.truncated", "[\"capabilities\"]");
     json_decref(t);
@@ -515,12 +515,12 @@ static void test_no_memory(void **state)
     sample_report(&r);
     r.ports[0].dialogue.greeting_text.text = EVIL;
     assert_true(judge(&r));
-    char *whole = report_json(&r), *text = NULL;
+    char *whole = report_json(&r, NULL), *text = NULL;
     assert_non_null(whole);
     json_set_alloc_funcs(failing_malloc, free);
     for (size_t n = 0; text == NULL; n++) {
         allowed = n;
-        text = report_json(&r);
+        text = report_json(&r, NULL);
         assert_true(n < 100000);
     }
     json_set_alloc_funcs(malloc, free);
@@ -543,12 +543,12 @@ static void test_no_memory_once(void **state)
     (void)state;
     sample_report(&r);
     assert_true(judge(&r));
-    char *whole = report_json(&r), *text;
+    char *whole = report_json(&r, NULL), *text;
     assert_non_null(whole);
     json_set_alloc_funcs(failing_once, free);
     for (long n = 0; n < 100000; n++) {
         until_failure = n;
-        text = report_json(&r);
+        text = report_json(&r, NULL);
         if (text != NULL && strcmp(text, whole) != 0) {
             fail_msg("allocation %ld: %s", n, text);
         }

@@ -244,7 +244,7 @@ static void json(const unsigned char *data, size_t len)
 {
     (void)data;
     (void)len;
-    char *body = report_json(&report);
+    char *body = report_json(&report, NULL);
     if (!body) {
         abort();
     }
