@@ -18,11 +18,18 @@
 #include "server/log.h"
 #include "server/peers.h"
 #include "server/shared.h"
+#include "server/turnstile.h"
 
 /* How often those who take their answers are looked at: their time is shorter where answers hold much memory.
  */
 #define TICK_MS 500
 #define EVENTS 64
+
+/* The HTTP library goes on with all connections that it was given back before it looks at anything else: of a
+ * crowd that leaves at once it is given a few at a time, so that whoever asks is never behind all. */
+#define MOST_LEAVING 16u
+#define MOST_HELD_UP_MS 1000u
+
 #define NEVER UINT64_MAX
 
 enum caller_state {
@@ -38,6 +45,7 @@ struct caller {
     TAILQ_ENTRY(caller) turn; /* among those of the same state */
     enum caller_state state;
     bool counted; /* in callers.count */
+    bool leaving; /* in callers.leaving */
     int fd;
     uint64_t deadline;         /* ms; of no effect on those that wait, but for their turn to make way */
     struct peer *peer;         /* NULL: a trusted proxy */
@@ -51,8 +59,9 @@ struct callers {
     const struct client_proxies *trusted;
     pthread_t thread;
     int epoll, wake;
-    pthread_cond_t told;  /* nobody is CALLER_LEAVING */
-    pthread_mutex_t lock; /* guards what follows; never held while a watch is called */
+    struct turnstile leaving; /* those that were released and are not removed yet */
+    pthread_cond_t told;      /* nobody is CALLER_LEAVING */
+    pthread_mutex_t lock;     /* guards what follows; never held while a watch is called */
     bool stop;
     size_t waits;                            /* of them those that wait */
     uint64_t wakes_at;                       /* ms: when the thread looks at deadlines again */
@@ -228,6 +237,9 @@ void callers_remove(struct callers *c, struct caller *caller)
     c->by_fd[caller->fd] = NULL;
     peers_leave(&c->peers, &caller->peer);
     pthread_mutex_unlock(&c->lock);
+    if (caller->leaving) {
+        turnstile_out(&c->leaving);
+    }
     free(caller);
 }
 
@@ -311,12 +323,15 @@ static void look_after(struct callers *c, int fd)
     if (released) {
         (void)epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
         uncount(c, caller);
+        caller->leaving = true;
+        turnstile_in(&c->leaving);
     }
     set_state(c, caller, released ? CALLER_CUT : before);
     pthread_cond_broadcast(&c->told);
     pthread_mutex_unlock(&c->lock);
     if (released) {
         watch.on_released(watch.owner);
+        turnstile_wait(&c->leaving, MOST_HELD_UP_MS);
     }
 }
 
@@ -379,6 +394,7 @@ static void release(struct callers *c)
     if (c->epoll >= 0) {
         close(c->epoll);
     }
+    turnstile_deinit(&c->leaving);
     pthread_cond_destroy(&c->told);
     pthread_mutex_destroy(&c->lock);
     free(c->by_fd);
@@ -400,6 +416,7 @@ struct callers *callers_create(const struct callers_limits *limits, const struct
     TAILQ_INIT(&c->answering);
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->told, NULL);
+    turnstile_init(&c->leaving, MOST_LEAVING);
     c->epoll = epoll_create1(EPOLL_CLOEXEC);
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = c->wake};

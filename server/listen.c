@@ -1,9 +1,12 @@
 #include "server/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -76,4 +79,18 @@ size_t listen_raise_descriptors(void)
         }
     }
     return limit.rlim_cur == RLIM_INFINITY ? 1u << 20 : (size_t)limit.rlim_cur;
+}
+
+void listen_make_room(size_t descriptors)
+{
+    int any = eventfd(0, EFD_CLOEXEC);
+    int last = any >= 0 && descriptors > 0 && descriptors <= INT_MAX
+                   ? fcntl(any, F_DUPFD_CLOEXEC, (int)descriptors - 1)
+                   : -1;
+    if (last >= 0) {
+        close(last);
+    }
+    if (any >= 0) {
+        close(any);
+    }
 }

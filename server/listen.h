@@ -13,4 +13,9 @@ void listen_name(int fd, char *buf, size_t size);
 /* Raises the soft limit of descriptors to the hard one; returns it. */
 size_t listen_raise_descriptors(void);
 
+/* Has the kernel make room for so many descriptors at once. It doubles its table as they come, and where
+ * threads share it, has the thread that needed one more wait each time until no other processor looks at the
+ * old table: some 10 to 100 ms. To be called before there are threads. */
+void listen_make_room(size_t descriptors);
+
 #endif

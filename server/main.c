@@ -91,6 +91,8 @@ static void fit_descriptors(struct service *s)
     /* The HTTP library counts those of each listening socket by themselves, so that a crowd at one would fill
      * its share without being one: all together are counted by callers.c alone. */
     s->connections = s->config.max_in_flight + DESCRIPTORS_RESERVED / 2 + 1;
+    size_t used = reserved + DESCRIPTORS_PER_TEST * (size_t)s->config.max_in_flight;
+    listen_make_room(used < descriptors ? used : descriptors);
 }
 
 static void warn_without_effect(const struct config *config)

@@ -20,7 +20,11 @@
 #include "server/log.h"
 #include "server/shared.h"
 
-#define MOST 16
+#define MOST 40
+
+/* As in server/callers.c. */
+#define MOST_LEAVING 16
+#define MOST_HELD_UP_MS 1000
 
 struct fixture {
     struct config_list proxies;
@@ -219,6 +223,58 @@ static void test_leaving_is_told_once(void **state)
     assert_int_equal(atomic_load(&owner.released), 1);
 }
 
+static int released_of(const struct owner *owners)
+{
+    int count = 0;
+    for (size_t i = 0; i < MOST; i++) {
+        count += atomic_load(&owners[i].released);
+    }
+    return count;
+}
+
+static void await_released(const struct owner *owners, int wanted)
+{
+    static const struct timespec step = {0, 5000000};
+    for (int i = 0; i < 1000 && released_of(owners) < wanted; i++) {
+        nanosleep(&step, NULL);
+    }
+    assert_int_equal(released_of(owners), wanted);
+}
+
+/* Those that were released last are removed before the next are, unless that takes too long. */
+static void test_a_crowd_leaves_a_few_at_a_time(void **state)
+{
+    struct fixture f;
+    struct owner owners[MOST];
+    bool first[MOST];
+    (void)state;
+    open_fixture(&f, 0, 100, 60000);
+    for (size_t i = 0; i < MOST; i++) {
+        owners[i] = (struct owner){.let_go = true};
+        (void)add(&f, "198.51.100.1");
+        caller_waiting(f.callers, f.caller[i], &(struct caller_watch){&owners[i], on_gone, on_released});
+    }
+    for (size_t i = 0; i < MOST; i++) {
+        assert_int_equal(shutdown(f.theirs[i], SHUT_WR), 0);
+    }
+    await_released(owners, MOST_LEAVING);
+    (void)poll(NULL, 0, MOST_HELD_UP_MS / 4);
+    assert_int_equal(released_of(owners), MOST_LEAVING);
+    for (size_t i = 0; i < MOST; i++) {
+        first[i] = atomic_load(&owners[i].released) > 0;
+    }
+    for (size_t i = 0; i < MOST; i++) {
+        if (first[i]) {
+            drop(&f, i);
+        }
+    }
+    await_released(owners, 2 * MOST_LEAVING);
+    (void)poll(NULL, 0, MOST_HELD_UP_MS / 4);
+    assert_int_equal(released_of(owners), 2 * MOST_LEAVING);
+    await_released(owners, MOST);
+    close_fixture(&f);
+}
+
 /* Its answer is on the way already: nothing is let go, and the connection goes on. */
 static void test_leaving_too_late(void **state)
 {
@@ -339,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_answers_are_to_be_taken_sooner_where_they_hold_much),
         cmocka_unit_test(test_waiting_has_no_time),
         cmocka_unit_test(test_leaving_is_told_once),
+        cmocka_unit_test(test_a_crowd_leaves_a_few_at_a_time),
         cmocka_unit_test(test_leaving_too_late),
         cmocka_unit_test(test_connections_of_a_client),
         cmocka_unit_test(test_the_slowest_make_way_for_others),
