@@ -11,10 +11,12 @@
 #include "probe/base/memory.h"
 #include "probe/net/dns_aliases.h"
 
-/* One silent server costs FIRST + 2 * FIRST ms; the look-up's own timer ends it in any case. */
-#define TRIES 2
-#define FIRST_TIMEOUT_MS 1500
+/* How long the first try waits, each further one twice as long as the one before. Datagrams get lost, so that
+ * there is time for several; the look-up's own timer ends them. */
+#define FIRST_TIMEOUT_MS 750u
 #define EDNS_SIZE 1232
+/* Answers that may wait in the kernel while the loop is busy; it allows less where its own limit is lower. */
+#define RECEIVE_BYTES (1 << 20)
 
 struct watch {
     uv_poll_t poll;
@@ -174,20 +176,33 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
     (void)memory_guard_leave();
 }
 
+/* As many as fill the time of a look-up. */
+static int tries_within(unsigned timeout_ms, unsigned first_ms)
+{
+    int tries = 1;
+    for (uint64_t next = first_ms, end = next; end < timeout_ms; tries++) {
+        next *= 2;
+        end += next;
+    }
+    return tries;
+}
+
 struct dns *dns_create(uv_loop_t *loop, const char *servers, unsigned timeout_ms, char *why, size_t why_size)
 {
     struct dns *dns = calloc(1, sizeof *dns);
+    unsigned first_ms = timeout_ms / 3 < FIRST_TIMEOUT_MS ? timeout_ms / 3 + 1 : FIRST_TIMEOUT_MS;
     struct ares_options options = {
         .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
-        .timeout = (int)(timeout_ms / 3 < FIRST_TIMEOUT_MS ? timeout_ms / 3 + 1 : FIRST_TIMEOUT_MS),
-        .tries = TRIES,
+        .timeout = (int)first_ms,
+        .tries = tries_within(timeout_ms, first_ms),
+        .socket_receive_buffer_size = RECEIVE_BYTES,
         .lookups = (char *)(uintptr_t) "b",
         .ednspsz = EDNS_SIZE,
         .sock_state_cb = on_socket,
         .sock_state_cb_data = dns,
     };
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_EDNSPSZ |
-               ARES_OPT_SOCK_STATE_CB;
+               ARES_OPT_SOCK_RCVBUF | ARES_OPT_SOCK_STATE_CB;
     int r = dns ? ares_init_options(&dns->channel, &options, mask) : ARES_ENOMEM;
     if (r == ARES_SUCCESS && servers) {
         r = ares_set_servers_ports_csv(dns->channel, servers);
