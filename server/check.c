@@ -70,6 +70,7 @@ enum check_status check_run(const struct config *config, struct pool *pool)
 {
     struct query query = {.probe = {.imap = true, .imaps = true, .timeout_ms = config->deadline_ms}};
     char why[HOST_WHY_SIZE] = "out of memory";
+    struct lane lane = {NULL};
     sem_t done;
 
     if (host_parse(config->check, strlen(config->check), &query.probe, why) != HOST_OK) {
@@ -85,7 +86,7 @@ enum check_status check_run(const struct config *config, struct pool *pool)
         job->render = report_table;
     }
     sem_init(&done, 0, 0);
-    pool_submit(pool, job);
+    pool_submit(pool, &lane, job);
     while (sem_wait(&done) != 0 && errno == EINTR) {
     }
     enum check_status status = finish(job);
