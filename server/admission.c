@@ -9,8 +9,13 @@
 
 #include "api/report_json.h"
 #include "probe/base/limits.h"
+#include "server/peers.h"
 
 #define NS_PER_S 1000000000u
+
+/* A client may have so many tests under way for each place that is free: the last places are for those who
+ * have few. One alone gets all but one in 256, a few together not much less. */
+#define TESTS_PER_FREE_PLACE 256u
 
 /* A test under way and those who wait for it. */
 struct flight {
@@ -19,6 +24,7 @@ struct flight {
     unsigned generation;
     struct admission *admission;
     struct job *job;
+    struct peer *client;    /* whose place it takes */
     struct waiter *waiters; /* in no order */
     struct waiter *starter; /* NULL: gone */
     char text[QUERY_KEY_SIZE];
@@ -29,6 +35,7 @@ struct admission {
     pthread_mutex_t lock; /* guards what follows, and the waiters that wait */
     pthread_cond_t idle;
     size_t in_flight;
+    struct peers clients; /* with a test in flight */
     bool stopping;
     void *flights; /* a tree by key */
     struct cache *cache;
@@ -145,10 +152,23 @@ static void open_flight(struct flight *f)
 }
 
 /* Under the lock. */
-static enum admission_result start(struct admission *a, const struct query *query, struct waiter *w)
+static bool has_place(const struct admission *a, const uint8_t client[CLIENT_KEY_SIZE])
+{
+    size_t max = a->env.max_in_flight, free_places = max > a->in_flight ? max - a->in_flight : 0;
+    return free_places > 0 && peers_count(&a->clients, client) < TESTS_PER_FREE_PLACE * free_places;
+}
+
+/* Under the lock. */
+static enum admission_result start(struct admission *a, const struct query *query,
+                                   const uint8_t client[CLIENT_KEY_SIZE], struct waiter *w)
 {
     struct flight *f = flight_create(a, query);
     if (!f) {
+        return ADMISSION_NO_MEMORY;
+    }
+    f->client = peers_enter(&a->clients, client);
+    if (!f->client) {
+        flight_free(f);
         return ADMISSION_NO_MEMORY;
     }
     if (a->env.cache_seconds > 0) {
@@ -157,7 +177,7 @@ static enum admission_result start(struct admission *a, const struct query *quer
     f->starter = w;
     a->in_flight++;
     join(f, w);
-    pool_submit(a->env.pool, f->job);
+    pool_submit(a->env.pool, peer_lane(f->client), f->job);
     return ADMISSION_WAITING;
 }
 
@@ -184,8 +204,9 @@ static bool find(struct admission *a, const struct query *query, uint64_t now, s
     return true;
 }
 
-enum admission_result admission_ask(struct admission *a, const struct query *query, const void *client,
-                                    size_t len, uint64_t now, struct waiter *w, struct answer *answer)
+enum admission_result admission_ask(struct admission *a, const struct query *query,
+                                    const uint8_t client[CLIENT_KEY_SIZE], uint64_t now, struct waiter *w,
+                                    struct answer *answer)
 {
     enum admission_result r;
     uint64_t wait;
@@ -196,13 +217,13 @@ enum admission_result admission_ask(struct admission *a, const struct query *que
         r = ADMISSION_STOPPING;
     } else if (a->env.cache_seconds > 0 && !query->fresh && find(a, query, now, w, answer)) {
         r = w->flight ? ADMISSION_WAITING : ADMISSION_ANSWERED;
-    } else if (a->in_flight >= a->env.max_in_flight) {
+    } else if (!has_place(a, client)) {
         r = ADMISSION_FULL;
-    } else if ((wait = limiter_take(a->env.clients, client, len, now)) > 0) {
+    } else if ((wait = limiter_take(a->env.clients, client, CLIENT_KEY_SIZE, now)) > 0) {
         answer->retry_after_s = (unsigned)((wait + NS_PER_S - 1) / NS_PER_S);
         r = ADMISSION_LIMITED;
     } else {
-        r = start(a, query, w);
+        r = start(a, query, client, w);
     }
     pthread_mutex_unlock(&a->lock);
     return r;
@@ -253,9 +274,10 @@ static struct waiter *land(struct flight *f, struct cached *copy, struct answer 
     return waiters;
 }
 
-static void leave(struct admission *a)
+static void leave(struct admission *a, struct peer *client)
 {
     pthread_mutex_lock(&a->lock);
+    peers_leave(&a->clients, &client);
     if (--a->in_flight == 0) {
         pthread_cond_broadcast(&a->idle);
     }
@@ -276,7 +298,7 @@ static void on_job_done(struct job *job)
         copy.body = a->env.cache_seconds > 0 ? mark_cached(job->body) : NULL;
     }
     struct waiter *w = land(f, &copy, &own);
-    leave(a); /* before the answers: whoever has one may ask for the next test at once */
+    leave(a, f->client); /* before the answers: whoever has one may ask for the next test at once */
     const struct waiter *starter = f->starter;
     while (w) {
         struct waiter *next = w->next; /* the waiter may be gone once it has its answer */

@@ -2,7 +2,8 @@
  * way.
  *
  * A request asks once. It is answered at once, or waits with all others that ask the same until the one test
- * is done. Any thread. */
+ * is done. Clients take turns, and the more tests a client has under way, the more places it leaves free for
+ * others. Any thread. */
 #ifndef SERVER_ADMISSION_H
 #define SERVER_ADMISSION_H
 
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "server/cache.h"
+#include "server/client.h"
 #include "server/job.h"
 #include "server/limiter.h"
 #include "server/pool.h"
@@ -61,10 +63,10 @@ struct admission *admission_create(const struct admission_env *env);
 /* Only when nothing is in flight and the pool has ended. */
 void admission_free(struct admission **admission);
 
-/* `client`, `len`: whose limit counts. `now`: ns of CLOCK_MONOTONIC. */
+/* `client`: whose limit, turn and share count. `now`: ns of CLOCK_MONOTONIC. */
 enum admission_result admission_ask(struct admission *admission, const struct query *query,
-                                    const void *client, size_t len, uint64_t now, struct waiter *waiter,
-                                    struct answer *answer);
+                                    const uint8_t client[CLIENT_KEY_SIZE], uint64_t now,
+                                    struct waiter *waiter, struct answer *answer);
 
 /* The caller is gone. True: it waited, and will get no answer; a test that nobody else waits for is cut
  * short. False: its answer is on the way. */

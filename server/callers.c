@@ -100,7 +100,7 @@ bool callers_welcome(struct callers *c, const struct sockaddr *address)
         return true;
     }
     pthread_mutex_lock(&c->lock);
-    bool welcome = peers_connections(&c->peers, key) < c->limits.per_client;
+    bool welcome = peers_count(&c->peers, key) < c->limits.per_client;
     pthread_mutex_unlock(&c->lock);
     return welcome;
 }

@@ -77,6 +77,7 @@ enum check_status check_run(const struct config *config, struct pool *pool)
 {
     struct query query = {.probe = {.imap = true, .imaps = true, .timeout_ms = config->deadline_ms}};
     char why[HOST_WHY_SIZE] = "out of memory";
+    struct lane lane = {NULL};
     sem_t done;
 
     if (host_parse(config->check, strlen(config->check), &query.probe, why) != HOST_OK) {
@@ -92,7 +93,7 @@ enum check_status check_run(const struct config *config, struct pool *pool)
         job->render = render_table;
     }
     sem_init(&done, 0, 0);
-    pool_submit(pool, job);
+    pool_submit(pool, &lane, job);
     while (sem_wait(&done) != 0 && errno == EINTR) {
     }
     enum check_status status = finish(job);

@@ -219,16 +219,19 @@ static enum MHD_Result start_test(struct request *r, uint64_t key)
     struct answer answer;
     struct ip ip = client_ip(&r->client);
     struct timespec now;
-    uint8_t address[CLIENT_KEY_SIZE];
+    uint8_t client[CLIENT_KEY_SIZE];
 
     if (!query_parse(r->target_query, strlen(r->target_query), &env->limits, &r->query, &problem)) {
         return http_answer_refuse(&r->answer, &problem);
     }
-    client_key(&ip, address);
+    client_key(&ip, client);
+    if (key) {
+        client[0] = 0; /* no family */
+        memcpy(client + 1, &key, sizeof key);
+    }
     clock_gettime(CLOCK_MONOTONIC, &now);
     r->waiter = (struct waiter){.on_wait = on_wait, .on_answer = on_answer};
-    const void *client = key ? (const void *)&key : address;
-    switch (admission_ask(env->admission, &r->query, client, key ? sizeof key : sizeof address,
+    switch (admission_ask(env->admission, &r->query, client,
                           (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec, &r->waiter, &answer)) {
     case ADMISSION_WAITING:
         return MHD_YES;

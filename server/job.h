@@ -8,6 +8,7 @@
 #include "api/piece_cache.h"
 #include "api/query.h"
 #include "probe/report/report.h"
+#include "server/turns.h"
 
 enum job_result {
     JOB_REPORTED,   /* body holds the report */
@@ -18,12 +19,12 @@ enum job_result {
 };
 
 struct job {
-    struct job *next, **link; /* in the worker's inbox or among its running jobs */
+    struct job *next, **link; /* among those of its client that wait, or of its worker that run */
     struct query query;
     struct report report;
-    struct probe *probe; /* while it runs */
-    struct worker *worker;
-    atomic_bool unwanted; /* see worker_drop() */
+    struct probe *probe;             /* while it runs */
+    _Atomic(struct worker *) worker; /* NULL: waits for one */
+    atomic_bool unwanted;            /* see worker_drop() */
 
     /* Makes the body, in the worker's thread, out of pieces that the worker has kept where it can. */
     char *(*render)(const struct report *report, struct piece_cache *pieces);

@@ -6,7 +6,8 @@
 
 struct peer {
     uint8_t key[CLIENT_KEY_SIZE];
-    unsigned connections;
+    unsigned count;
+    struct lane lane;
 };
 
 static int compare(const void *a, const void *b)
@@ -27,24 +28,29 @@ struct peer *peers_enter(struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE]
         peer = found ? *found : NULL;
     }
     if (peer) {
-        peer->connections++;
+        peer->count++;
     }
     return peer;
 }
 
 void peers_leave(struct peers *peers, struct peer **peer)
 {
-    if (*peer && --(*peer)->connections == 0) {
+    if (*peer && --(*peer)->count == 0) {
         (void)tdelete(*peer, &peers->tree, compare);
         free(*peer);
     }
     *peer = NULL;
 }
 
-unsigned peers_connections(const struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE])
+unsigned peers_count(const struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE])
 {
-    struct peer like = {.connections = 0};
+    struct peer like = {.count = 0};
     memcpy(like.key, key, CLIENT_KEY_SIZE);
     struct peer **found = tfind(&like, &peers->tree, compare);
-    return found ? (*found)->connections : 0;
+    return found ? (*found)->count : 0;
+}
+
+struct lane *peer_lane(struct peer *peer)
+{
+    return &peer->lane;
 }

@@ -5,17 +5,19 @@
 struct pool {
     size_t count;
     atomic_size_t turn; /* so that idle workers take turns */
+    struct turns *turns;
     struct worker *workers[];
 };
 
 struct pool *pool_create(size_t count, const struct worker_env *env, char *why, size_t why_size)
 {
     struct pool *pool = calloc(1, sizeof *pool + count * sizeof(struct worker *));
-    if (!pool) {
+    if (!pool || !(pool->turns = turns_create())) {
+        free(pool);
         return NULL;
     }
     for (; pool->count < count; pool->count++) {
-        pool->workers[pool->count] = worker_create(env, why, why_size);
+        pool->workers[pool->count] = worker_create(env, pool->turns, why, why_size);
         if (!pool->workers[pool->count]) {
             pool_free(&pool);
             return NULL;
@@ -24,7 +26,7 @@ struct pool *pool_create(size_t count, const struct worker_env *env, char *why, 
     return pool;
 }
 
-void pool_submit(struct pool *pool, struct job *job)
+void pool_submit(struct pool *pool, struct lane *lane, struct job *job)
 {
     size_t first = atomic_fetch_add(&pool->turn, 1) % pool->count;
     struct worker *best = pool->workers[first];
@@ -34,7 +36,8 @@ void pool_submit(struct pool *pool, struct job *job)
             best = other;
         }
     }
-    worker_post(best, job);
+    turns_add(pool->turns, lane, job);
+    worker_call(best);
 }
 
 void pool_set_tls(struct pool *pool, struct tls_env *tls)
@@ -61,5 +64,6 @@ void pool_free(struct pool **pool)
     for (size_t i = 0; i < p->count; i++) {
         worker_free(&p->workers[i]);
     }
+    turns_free(&p->turns);
     free(p);
 }

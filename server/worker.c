@@ -9,18 +9,23 @@
 #include "probe/net/chain_cache.h"
 #include "server/job.h"
 
+/* Jobs begun between two looks at the sockets: answers to the questions of those before are read in between,
+ * and whoever asks meanwhile has its turn soon. */
+#define STARTS_AT_ONCE 4
+
 struct worker {
     pthread_t thread;
     uv_loop_t loop;
     uv_async_t wake;
     struct probe_env probe_env;
     struct piece_cache *pieces;
+    struct turns *turns;
     struct job *running;
     bool cancelling; /* the thread's own copy */
 
     atomic_size_t load;
     pthread_mutex_t lock; /* guards what follows */
-    struct job *inbox, **inbox_end;
+    size_t calls;         /* jobs that it is still to take */
     bool stop, cancel;
     bool dropped;             /* some job is unwanted */
     struct tls_env *next_tls; /* takes the place of probe_env.tls; NULL: none */
@@ -75,7 +80,7 @@ static void on_probe_done(void *owner, const struct probe_end *end)
         [PROBE_OVERLOADED] = JOB_OVERLOADED, [PROBE_CANCELLED] = JOB_CANCELLED,
     };
     struct job *job = owner;
-    struct worker *w = job->worker;
+    struct worker *w = atomic_load(&job->worker);
     enum job_result result = results[end->outcome];
 
     unlink_job(job);
@@ -112,7 +117,7 @@ static void start_job(struct worker *w, struct job *job)
 static void close_if_idle(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    bool idle = w->stop && !w->inbox && !w->running;
+    bool idle = w->stop && w->calls == 0 && !w->running;
     pthread_mutex_unlock(&w->lock);
     if (idle && !uv_is_closing((uv_handle_t *)&w->wake)) {
         uv_close((uv_handle_t *)&w->wake, NULL);
@@ -120,15 +125,17 @@ static void close_if_idle(struct worker *w)
     }
 }
 
-/* Several wake-ups may arrive as one: the whole inbox is taken each time. */
+/* Several wake-ups may arrive as one. */
 static void on_wake(uv_async_t *wake)
 {
     struct worker *w = wake->data;
 
     pthread_mutex_lock(&w->lock);
-    struct job *job = w->inbox;
-    w->inbox = NULL;
-    w->inbox_end = &w->inbox;
+    size_t starts = w->calls < STARTS_AT_ONCE ? w->calls : STARTS_AT_ONCE;
+    w->calls -= starts;
+    if (w->calls > 0) {
+        uv_async_send(wake);
+    }
     bool cancel = w->cancel && !w->cancelling;
     bool dropped = w->dropped;
     w->dropped = false;
@@ -143,12 +150,10 @@ static void on_wake(uv_async_t *wake)
         chain_cache_clear(w->probe_env.chains);
     }
 
-    while (job) {
-        struct job *next = job->next;
-        start_job(w, job);
-        job = next;
+    while (starts-- > 0) {
+        start_job(w, turns_take(w->turns, w));
     }
-    for (job = cancel || dropped ? w->running : NULL; job; job = job->next) {
+    for (struct job *job = cancel || dropped ? w->running : NULL; job; job = job->next) {
         if (cancel || atomic_load(&job->unwanted)) {
             probe_cancel(job->probe);
         }
@@ -176,7 +181,7 @@ static void free_parts(struct worker *w)
     free(w);
 }
 
-struct worker *worker_create(const struct worker_env *env, char *why, size_t why_size)
+struct worker *worker_create(const struct worker_env *env, struct turns *turns, char *why, size_t why_size)
 {
     struct worker *w = calloc(1, sizeof *w);
     if (!w || uv_loop_init(&w->loop) != 0) {
@@ -185,7 +190,7 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
         return NULL;
     }
     pthread_mutex_init(&w->lock, NULL);
-    w->inbox_end = &w->inbox;
+    w->turns = turns;
     w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
     w->probe_env.tls = tls_env_hold(env->tls);
     w->probe_env.chains = chain_cache_create(LIMIT_CHAIN_CACHE_ENTRIES, LIMIT_CHAIN_CACHE_BYTES);
@@ -221,14 +226,11 @@ struct worker *worker_create(const struct worker_env *env, char *why, size_t why
     return w;
 }
 
-void worker_post(struct worker *w, struct job *job)
+void worker_call(struct worker *w)
 {
     atomic_fetch_add(&w->load, 1);
-    job->next = NULL;
-    job->worker = w;
     pthread_mutex_lock(&w->lock);
-    *w->inbox_end = job;
-    w->inbox_end = &job->next;
+    w->calls++;
     /* Sent under the lock, so that the loop cannot close the handle in between. */
     uv_async_send(&w->wake);
     pthread_mutex_unlock(&w->lock);
@@ -236,8 +238,11 @@ void worker_post(struct worker *w, struct job *job)
 
 void worker_drop(struct job *job)
 {
-    struct worker *w = job->worker;
     atomic_store(&job->unwanted, true);
+    struct worker *w = atomic_load(&job->worker);
+    if (!w) {
+        return; /* whoever takes it will see */
+    }
     pthread_mutex_lock(&w->lock);
     w->dropped = true;
     uv_async_send(&w->wake);

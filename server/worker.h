@@ -8,6 +8,7 @@
 #include "probe/probe.h"
 
 struct job;
+struct turns;
 struct worker;
 
 /* What all workers share; but for `tls` constant while they run. */
@@ -21,23 +22,23 @@ struct worker_env {
     unsigned dns_timeout_ms;
 };
 
-/* Starts the thread. NULL with a sentence in `why`. */
-struct worker *worker_create(const struct worker_env *env, char *why, size_t why_size);
+/* Starts the thread, which takes its jobs from `turns`. NULL with a sentence in `why`. */
+struct worker *worker_create(const struct worker_env *env, struct turns *turns, char *why, size_t why_size);
 
 /* Exchanges the TLS environment for the jobs that start from now on. Any thread. */
 void worker_set_tls(struct worker *worker, struct tls_env *tls);
 
-/* Hands a job over; its on_done comes from the worker's thread. Any thread. */
-void worker_post(struct worker *worker, struct job *job);
+/* One more job waits, and this worker is to take one: that whose turn it is then. Any thread. */
+void worker_call(struct worker *worker);
 
-/* Nobody waits for the job any more: it is soon done, with JOB_CANCELLED unless it was done by itself. Any
- * thread, as long as the job is known not to be done yet. */
+/* Nobody waits for the job any more: it is soon done, or when its turn comes, with JOB_CANCELLED unless it
+ * was done by itself. Any thread, as long as the job is known not to be done yet. */
 void worker_drop(struct job *job);
 
-/* Jobs handed over and not yet done. Any thread. */
+/* Jobs to be taken, or taken and not yet done. Any thread. */
 size_t worker_load(struct worker *worker);
 
-/* Cuts all jobs short: each is done with JOB_CANCELLED, those posted later as well. */
+/* Cuts all jobs short: each is done with JOB_CANCELLED, those taken later as well. */
 void worker_cancel(struct worker *worker);
 
 /* Ends the thread once its jobs are done, waits for it, and frees. */

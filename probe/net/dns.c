@@ -5,15 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "probe/base/memory.h"
 #include "probe/net/dns_aliases.h"
+#include "probe/net/dns_socket.h"
 
-/* One silent server costs FIRST + 2 * FIRST ms; the look-up's own timer ends it in any case. */
-#define TRIES 2
-#define FIRST_TIMEOUT_MS 1500
+/* How long the first try waits, each further one twice as long as the one before. Datagrams get lost, so that
+ * there is time for several; the look-up's own timer ends them. */
+#define FIRST_TIMEOUT_MS 750u
 #define EDNS_SIZE 1232
 
 struct watch {
@@ -31,6 +30,7 @@ struct dns {
     struct watch *watches;
     int handles;  /* timer and watches that libuv still knows */
     bool starved; /* a socket of c-ares could not be watched: its queries are to be given up */
+    bool refused; /* c-ares asked for a socket in vain, since its last call */
     bool freed;
 };
 
@@ -101,6 +101,7 @@ static void on_watch(uv_poll_t *poll, int status, int events)
     ares_socket_t fd = w->fd;
     /* On an error c-ares is to look at both directions and find it. */
     bool r = (events & UV_READABLE) || status < 0, wr = (events & UV_WRITABLE) || status < 0;
+    dns->refused = false;
     ares_process_fd(dns->channel, r ? fd : ARES_SOCKET_BAD, wr ? fd : ARES_SOCKET_BAD);
     rearm(dns);
 }
@@ -113,6 +114,7 @@ static void on_timer(uv_timer_t *timer)
         dns->starved = false;
         ares_cancel(dns->channel);
     }
+    dns->refused = false;
     ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     rearm(dns);
 }
@@ -174,13 +176,25 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
     (void)memory_guard_leave();
 }
 
+/* As many as fill the time of a look-up. */
+static int tries_within(unsigned timeout_ms, unsigned first_ms)
+{
+    int tries = 1;
+    for (uint64_t next = first_ms, end = next; end < timeout_ms; tries++) {
+        next *= 2;
+        end += next;
+    }
+    return tries;
+}
+
 struct dns *dns_create(uv_loop_t *loop, const char *servers, unsigned timeout_ms, char *why, size_t why_size)
 {
     struct dns *dns = calloc(1, sizeof *dns);
+    unsigned first_ms = timeout_ms / 3 < FIRST_TIMEOUT_MS ? timeout_ms / 3 + 1 : FIRST_TIMEOUT_MS;
     struct ares_options options = {
         .flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
-        .timeout = (int)(timeout_ms / 3 < FIRST_TIMEOUT_MS ? timeout_ms / 3 + 1 : FIRST_TIMEOUT_MS),
-        .tries = TRIES,
+        .timeout = (int)first_ms,
+        .tries = tries_within(timeout_ms, first_ms),
         .lookups = (char *)(uintptr_t) "b",
         .ednspsz = EDNS_SIZE,
         .sock_state_cb = on_socket,
@@ -200,6 +214,7 @@ struct dns *dns_create(uv_loop_t *loop, const char *servers, unsigned timeout_ms
         free(dns);
         return NULL;
     }
+    dns_socket_use(dns->channel, &dns->refused);
     dns->loop = loop;
     dns->timeout_ms = timeout_ms;
     uv_timer_init(loop, &dns->timer);
@@ -254,16 +269,6 @@ static struct failure failure_of(int a, int b)
     return f;
 }
 
-/* c-ares calls it "connection refused" when it gets no descriptor. */
-static bool out_of_descriptors(void)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd < 0;
-}
-
 /* Queries are cancelled where we cannot watch their socket. */
 static bool is_ours(int status)
 {
@@ -286,7 +291,7 @@ static void collect(struct dns_lookup *l)
             (struct failure){ERROR_DNS_SERVER_FAILURE, PHASE_DNS, "too many aliases", NULL, {NULL, 0}};
     } else if (a->count == 0) {
         a->failure = failure_of(v6, v4);
-        a->ours |= l->dns->starved || (a->failure.code == ERROR_DNS_SERVER_FAILURE && out_of_descriptors());
+        a->ours |= l->dns->starved;
     }
 }
 
@@ -362,7 +367,8 @@ static void on_reply(void *arg, int status, int timeouts, unsigned char *reply, 
     struct dns_lookup *l = half->lookup;
     (void)timeouts;
     l->pending--;
-    half->status = status;
+    /* Without a socket no server could be asked. */
+    half->status = status == ARES_ECONNREFUSED && l->dns->refused ? ARES_ECANCELLED : status;
     if (status == ARES_SUCCESS && l->on_answer) {
         half->status = read_reply(l, half->family, reply, len);
     }
@@ -397,6 +403,7 @@ struct dns_lookup *dns_lookup(struct dns *dns, const char *name,
     }
     for (int f = V6; f < FAMILIES; f++) {
         /* Asked apart, so that a family that fails does not hide the other. */
+        dns->refused = false;
         ares_query(dns->channel, name, C_IN, types[f], on_reply, &l->halves[f]);
     }
     rearm(dns);

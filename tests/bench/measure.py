@@ -139,10 +139,11 @@ def memory(where, mode, levels, blackbox_levels=()):
     return rows
 
 
-def past_the_limit(where, count):
+def past_the_limit(where, count, seconds=20, **options):
     """More than there are descriptors for: how many got 503, and whether a test succeeds afterwards."""
-    with field.Service(where) as service:
-        held = field.try_load(count, count, [service.url("h{n}.silent.bench.test", field.SILENT["silent"])], seconds=20)
+    with field.Service(where, **options) as service:
+        held = field.try_load(count, count, [service.url("h{n}.silent.bench.test", field.SILENT["silent"])],
+                              seconds=seconds)
         time.sleep(2)
         load(1, 1, [service.url("mail.ecdsa.bench.test")], match=SOUND)
         return {"asked": count, "refused": held["refused"], "otherwise": held["done"] - held["refused"]}

@@ -7,6 +7,7 @@ import time
 A, CNAME, AAAA = 1, 5, 28
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 UDP_BYTES = 512
+SO_RCVBUFFORCE = 33  # Linux: the module has no name for it
 
 
 class Name:
@@ -18,16 +19,17 @@ class Name:
     silent     no answer at all
     garbage    an answer with the right header and question and nonsense behind them
     delay      seconds before the answer
+    lost       so many questions of each type get lost before one is answered
     truncate   UDP answers carry the TC bit and no records
     ttl        seconds that the records may be kept
     """
 
     def __init__(self, a=(), aaaa=(), cname=None, rcode=NOERROR, rcode_aaaa=None, silent=False, garbage=False,
-                 delay=0, truncate=False, ttl=60):
+                 delay=0, lost=0, truncate=False, ttl=60):
         self.a, self.aaaa, self.cname = list(a), list(aaaa), cname
         self.rcode, self.rcode_aaaa = rcode, rcode_aaaa
         self.silent, self.garbage, self.delay, self.truncate = silent, garbage, delay, truncate
-        self.ttl = ttl
+        self.lost, self.ttl = {A: lost, AAAA: lost}, ttl
 
 
 def encode_name(name):
@@ -55,8 +57,10 @@ class Dns:
     def __init__(self, zone=None):
         self.zone = dict(zone or {})
         self.queries = []  # (name, type, "udp" or "tcp")
+        self.askers = {}  # name -> the port of who asked for it last over UDP: each worker has its own
+        self._held = None  # (name, type) -> an answer that waits for release(); None: none has to
         self._stopped = threading.Event()
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp = self._open_udp()
         self._tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         for _ in range(50):
             self._udp.bind(("127.0.0.1", 0))
@@ -65,9 +69,19 @@ class Dns:
                 break
             except OSError:
                 self._udp.close()
-                self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                self._udp = self._open_udp()
         self._tcp.listen(64)
         self.address = "127.0.0.1:%d" % self._udp.getsockname()[1]
+
+    @staticmethod
+    def _open_udp():
+        """With room for all the questions of a burst."""
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        return sock
 
     def start(self):
         for loop in (self._serve_udp, self._serve_tcp):
@@ -87,6 +101,18 @@ class Dns:
     def asked(self, name):
         return [query for query in self.queries if query[0] == name]
 
+    def hold(self):
+        """From now on answers over UDP wait for release(), one for each question however often it is asked."""
+        self._held = {}
+
+    def held(self):
+        return len(self._held)
+
+    def release(self):
+        held, self._held = self._held, None
+        for send, reply in held.values():
+            send(reply)
+
     def _serve_udp(self):
         self._udp.settimeout(0.2)
         while not self._stopped.is_set():
@@ -96,6 +122,7 @@ class Dns:
                 continue
             except OSError:
                 return
+            self.askers[decode_question(query)[0]] = peer[1]
             self._answer(query, "udp", lambda reply, to=peer: self._udp.sendto(reply, to))
 
     def _serve_tcp(self):
@@ -127,7 +154,13 @@ class Dns:
         entry = self.zone.get(name)
         if entry and entry.silent:
             return
+        if entry and entry.lost[kind] > 0:
+            entry.lost[kind] -= 1
+            return
         reply = self._reply(query[:2], query[12:end], name, kind, entry, transport)
+        if self._held is not None and not wait:
+            self._held[name, kind] = send, reply
+            return
         if entry and entry.delay and not wait:
             timer = threading.Timer(entry.delay, self._late, (send, reply))
             timer.daemon = True

@@ -51,3 +51,12 @@ def raise_descriptor_limit(wanted):
         raise RuntimeError("%d descriptors are needed, the hard limit is %d (ulimit -Hn)" % (wanted, hard))
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def lost_datagrams(address):
+    """How many datagrams from this IPV4:PORT the sockets connected to it had no room for (proc(5))."""
+    host, port = address.rsplit(":", 1)
+    peer = "%08X:%04X" % (int.from_bytes(socket.inet_aton(host), "little"), int(port))
+    with open("/proc/net/udp", encoding="ascii") as table:
+        rows = [line.split() for line in table.read().splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if row[2] == peer)

@@ -71,19 +71,22 @@ class Answer:
 
 class Service:
     """Options as keywords, `_` for `-`; a list repeats the option, None leaves it out. Use as a context manager.
-    `environment` holds variables for the program beside those of the tests.
+    `environment` holds variables for the program beside those of the tests; `descriptors` is the limit it starts
+    with, and cannot raise.
 
     Rates and the cache are off unless given, so that no test is answered from another one's result. Time limits
     ending in _ms are passed as given: stretch them with slowness() where the program itself has to be in time.
     """
 
-    def __init__(self, environment=None, **options):
+    def __init__(self, environment=None, descriptors=None, **options):
         settings = {"listen": "127.0.0.1:0", "cache_seconds": 0, "client_rate": "0/60", "target_rate": "0/60"}
         settings.update(options)
         self.lines = []
         self._ready = threading.Event()
         self._address = None
         command = wrapper() + [binary()]
+        if descriptors:
+            command = ["prlimit", "--nofile=%d:%d" % (descriptors, descriptors)] + command
         for name, value in settings.items():
             for one in value if isinstance(value, (list, tuple)) else [value]:
                 if one is not None:

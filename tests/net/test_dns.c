@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -16,6 +17,7 @@ static uv_loop_t loop;
 static uv_udp_t server;
 static struct dns *dns;
 static bool answers; /* whether the server does, with records announced that are not there */
+static bool fails;   /* it says SERVFAIL instead */
 static size_t answered;
 static struct dns_answer answer;
 
@@ -37,6 +39,11 @@ static void on_query(uv_udp_t *handle, ssize_t len, const uv_buf_t *buf, const s
     uv_buf_t out = uv_buf_init(buf->base, (unsigned)len);
     out.base[2] = (char)0x81; /* a response, recursion desired */
     out.base[3] = (char)0x80;
+    if (fails) {
+        out.base[3] = (char)0x82;
+        uv_udp_try_send(handle, &out, 1, from);
+        return;
+    }
     out.base[7] = 1; /* one answer, of which there is but the name of the OPT record (RFC 6891 section 6.1) */
     out.base[11] = 0;
     out.len -= 10;
@@ -57,7 +64,7 @@ static int set_up(void **state)
     struct sockaddr_storage bound;
     int size = sizeof bound;
     char servers[64], why[256];
-    answers = false;
+    answers = fails = false;
     answered = 0;
     assert_true(dns_library_init());
     assert_int_equal(uv_loop_init(&loop), 0);
@@ -124,6 +131,27 @@ static void test_nonsense(void **state)
     assert_string_equal(answer.failure.raw, "ARES_EBADRESP");
 }
 
+/* There are descriptors again when the answer is given, and for the next question. */
+static void test_no_descriptors(void **state)
+{
+    (void)state;
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {0, limit.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    ask("first.example");
+    setrlimit(RLIMIT_NOFILE, &limit);
+    await_answer();
+    assert_true(answer.ours);
+    answers = fails = true;
+    answered = 0;
+    ask("second.example");
+    await_answer();
+    assert_false(answer.ours);
+    assert_int_equal(answer.failure.code, ERROR_DNS_SERVER_FAILURE);
+    assert_string_equal(answer.failure.raw, "ARES_ECONNREFUSED");
+}
+
 static void test_name_that_cannot_be_asked(void **state)
 {
     (void)state;
@@ -171,8 +199,13 @@ static void test_servers_that_are_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_silence), TEST(test_nonsense),       TEST(test_name_that_cannot_be_asked),
-        TEST(test_cancel),  TEST(test_free_under_way), TEST(test_servers_that_are_none),
+        TEST(test_no_descriptors),
+        TEST(test_silence),
+        TEST(test_nonsense),
+        TEST(test_name_that_cannot_be_asked),
+        TEST(test_cancel),
+        TEST(test_free_under_way),
+        TEST(test_servers_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -383,9 +383,10 @@ class BurstTest(AdmissionCase):
         with concurrent.futures.ThreadPoolExecutor(10) as pool, contextlib.ExitStack() as stack:
             under_way = [pool.submit(self.service.test, host.name) for _ in range(10)]
             wait_until(lambda: len(host.plain.connections) == 10, 10 * slowness(), "the tests have begun")
-            others = [stack.enter_context(self.service.connect()) for _ in range(390)]
-            for other in others:
-                other.sendall(request)
+            others = []
+            for _ in range(390):
+                others.append(stack.enter_context(self.service.connect()))
+                others[-1].sendall(request)  # at once: in a crowd whoever does not ask is cut
             for other in others:
                 self.problem(read_answer(other.makefile("rb")), 503, "overloaded")
             go.set()

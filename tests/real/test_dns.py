@@ -1,5 +1,6 @@
 """Names: what the report says when the DNS answers well, badly or not at all."""
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -12,6 +13,7 @@ import service
 import stage
 
 DNS_TIMEOUT_MS = 1500
+FIRST_TRY_MS = 750  # FIRST_TIMEOUT_MS
 
 # Name of the case, zone entry, error code.
 FAILURES = [
@@ -181,6 +183,20 @@ class ResolvedTest(case.Case):
         self.check_reached(report)
         self.assertGreaterEqual(report["dns"]["duration_ms"], 690)
 
+    def test_a_lost_question_costs_one_retry(self):
+        report = self.resolve("lost", dnsd.Name(a=[self.host.address], lost=1))
+        self.check_reached(report)
+        self.assertEqual(report["verdict"], "ok", report["findings"])
+        self.assertGreaterEqual(report["dns"]["duration_ms"], FIRST_TRY_MS * 0.98)
+        self.assertLess(report["dns"]["duration_ms"], FIRST_TRY_MS + 500 * service.slowness())
+        self.assertEqual(len(self.stage.dns.asked("lost.play.test")), 4)
+
+    def test_a_question_lost_twice_is_asked_a_third_time(self):
+        report = self.resolve("lost-twice", dnsd.Name(a=[self.host.address], lost=2))
+        self.check_reached(report)
+        self.assertGreaterEqual(report["dns"]["duration_ms"], 3 * FIRST_TRY_MS * 0.98)
+        self.assertLess(report["dns"]["duration_ms"], 3 * FIRST_TRY_MS + 500 * service.slowness())
+
     def test_broken_aaaa_does_not_hide_the_ipv4_address(self):
         report = self.resolve("brokenaaaa", dnsd.Name(a=[self.host.address], rcode_aaaa=dnsd.SERVFAIL))
         self.check_reached(report)
@@ -226,6 +242,59 @@ class ResolvedTest(case.Case):
                 self.assertEqual(self.stage.dns.asked(name), [])
                 self.assertIsNone(report["dns"]["error"])
                 self.assertEqual(report["verdict"], "unreachable")
+
+
+
+class BurstTest(case.Case):
+    """A thousand tests at once, each with a name of its own."""
+
+    COUNT = 100 if service.wrapper() else 1000
+    # What the service asks the kernel for.
+    RECEIVE_BYTES = 1 << 20
+
+    def setUp(self):
+        net.raise_descriptor_limit(4 * self.COUNT + 500)
+        # What is lost is asked for again: there is time for that even where the kernel's limit is a low one.
+        self.stage = stage.Stage(dns_timeout_ms=15000)
+        self.addCleanup(self.stage.stop)
+        nobody = net.fresh_address()
+        self.names = [self.stage.name(nobody) for _ in range(self.COUNT)]
+
+    def begin(self):
+        socks = []
+        for name in self.names:
+            socks.append(self.stage.service.connect())
+            self.addCleanup(socks[-1].close)
+            socks[-1].sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % self.stage.service.test_path(name).encode())
+        return socks
+
+    def check_resolved(self, socks):
+        for sock in socks:
+            with sock.makefile("rb") as stream:
+                answer = service.read_answer(stream)
+            self.assertEqual(answer.status, 200, answer)
+            report = answer.json()
+            self.assertIsNone(report["dns"]["error"], report["dns"])
+            self.assertEqual(report["ports"][0]["error"]["code"], "connection_refused")
+
+    def test_answered_one_by_one(self):
+        self.check_resolved(self.begin())
+
+    def test_answered_all_together_while_the_service_does_something_else(self):
+        """The kernel keeps the answers meanwhile, or as many as it has room for: the others are asked for again."""
+        self.stage.dns.hold()
+        socks = self.begin()
+        service.wait_until(lambda: self.stage.dns.held() >= 2 * self.COUNT, 10 * service.slowness(), "all questions")
+        self.stage.service.process.send_signal(signal.SIGSTOP)
+        try:
+            self.stage.dns.release()
+            lost = net.lost_datagrams(self.stage.dns.address)
+        finally:
+            self.stage.service.process.send_signal(signal.SIGCONT)
+        self.check_resolved(socks)
+        with open("/proc/sys/net/core/rmem_max", encoding="ascii") as limit:
+            if int(limit.read()) >= self.RECEIVE_BYTES:
+                self.assertEqual(lost, 0)
 
 
 if __name__ == "__main__":
