@@ -31,6 +31,17 @@ class FairnessCase(case.Case):
         return sock
 
 
+class SchedulingTest(FairnessCase):
+    """Workers leave the processor to the thread that talks HTTP: a batch thread does not push in."""
+
+    def test_workers_are_batch_threads(self):
+        self.start(workers=3)
+        task = "/proc/%d/task" % self.service.process.pid
+        policies = [os.sched_getscheduler(int(thread)) for thread in os.listdir(task)]
+        self.assertEqual(policies.count(os.SCHED_BATCH), 3)
+        self.assertEqual(policies.count(os.SCHED_OTHER), len(policies) - 3)
+
+
 class SpreadTest(FairnessCase):
     """Each worker asks the resolver from a port of its own, which it keeps as long as a question is open."""
 
