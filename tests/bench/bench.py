@@ -103,8 +103,7 @@ def run_soak(where, record):
         show.replace_part(PAGE, "soak", show.machine() + "\n\n" + text)
 
 
-def run_table(where, options, size):
-    results = {}
+def measure_all(where, options, size, results):
     say("idle")
     results["idle"] = measure.idle(where)
     measure_seen(where, size, results)
@@ -119,8 +118,16 @@ def run_table(where, options, size):
         say("instructions are not counted: --instructions does, with valgrind")
     # Last: its servers take the place of nothing, but of the processors' caches.
     measure_never_seen(where, size, results)
-    table = show.table_of(results)
-    print(table.text())
+
+
+def run_table(where, options, size):
+    results = {}
+    try:
+        measure_all(where, options, size, results)
+    finally:
+        # What was found before a failure is shown all the same.
+        table = show.table_of(results)
+        print(table.text() if table.rows else "")
     print(show.bars(show.memory_lines(results), "MiB resident, by tests in flight"))
     print(show.bars(show.latency_lines(results), "p50 in ms, by tests in flight"))
     if options.record:

@@ -208,6 +208,7 @@ class Field:
         self.imap, self.imaps = net.fresh_ports(2)
         self.trust = os.path.join(self.folder, "roots.pem")
         self._servers = []
+        self._kinds_without_hosts = list(MANY)
         try:
             self._make_certificates(hosts)
             self._start()
@@ -249,8 +250,10 @@ class Field:
         return peer
 
     def start_many_hosts(self):
-        for kind, address in MANY.items():
-            self.start_peer("hosts", self.chains(kind), address)
+        """Unless they run already."""
+        while self._kinds_without_hosts:
+            kind = self._kinds_without_hosts.pop()
+            self.start_peer("hosts", self.chains(kind), MANY[kind])
 
     def bare(self, name, address, count, concurrency, wrapper=(), **options):
         """The bare loop: what it printed."""

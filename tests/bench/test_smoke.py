@@ -67,6 +67,7 @@ class Smoke(unittest.TestCase):
             self.check(field.load(COUNT, CONCURRENCY, urls, match=measure.SOUND, process=self.service))
 
     def test_service_against_many_chains(self):
+        self.field.start_many_hosts()  # they run already
         for kind in field.KINDS:
             urls = [self.service.url("h{n}.%s.bench.test" % kind)]
             self.check(field.load(COUNT, CONCURRENCY, urls, match=measure.SOUND, process=self.service))
