@@ -9,6 +9,7 @@
 #include "api/piece_cache.h"
 #include "probe/net/chain_cache.h"
 #include "server/job.h"
+#include "server/outbox.h"
 
 /* Jobs begun between two looks at the sockets: answers to the questions of those before are read in between,
  * and whoever asks meanwhile has its turn soon. */
@@ -18,6 +19,9 @@ struct worker {
     pthread_t thread;
     uv_loop_t loop;
     uv_async_t wake;
+    uv_prepare_t before_poll; /* looks after the outbox */
+    uv_timer_t outbox_timer;
+    struct outbox outbox;
     struct probe_env probe_env;
     struct piece_cache *pieces;
     struct turns *turns;
@@ -64,15 +68,54 @@ static struct ip tested_address(const struct report *r)
     return address;
 }
 
+static void close_if_idle(struct worker *w);
+
+static void send_outbox(struct worker *w)
+{
+    struct job *job = outbox_take(&w->outbox, uv_now(&w->loop));
+    uv_timer_stop(&w->outbox_timer);
+    while (job) {
+        struct job *next = job->next;
+        atomic_fetch_sub(&w->load, 1);
+        job->on_done(job);
+        job = next;
+    }
+    close_if_idle(w);
+}
+
+static uint64_t outbox_wait(struct worker *w)
+{
+    return w->cancelling ? 0 : outbox_wait_ms(&w->outbox, uv_now(&w->loop), atomic_load(&w->load));
+}
+
+static void on_outbox_timer(uv_timer_t *timer)
+{
+    send_outbox(timer->data);
+}
+
+static void on_before_poll(uv_prepare_t *before_poll)
+{
+    struct worker *w = before_poll->data;
+    if (outbox_is_empty(&w->outbox)) {
+        return;
+    }
+    uint64_t wait = outbox_wait(w);
+    if (wait == 0) {
+        send_outbox(w);
+    } else if (!uv_is_active((uv_handle_t *)&w->outbox_timer)) {
+        uv_timer_start(&w->outbox_timer, on_outbox_timer, wait, 0);
+    }
+}
+
 static void hand_back(struct worker *w, struct job *job, enum job_result result)
 {
     job->result = result;
     report_deinit(&job->report);
-    atomic_fetch_sub(&w->load, 1);
-    job->on_done(job);
+    outbox_add(&w->outbox, job);
+    if (outbox_wait(w) == 0) {
+        send_outbox(w);
+    }
 }
-
-static void close_if_idle(struct worker *w);
 
 static void on_probe_done(void *owner, const struct probe_end *end)
 {
@@ -98,7 +141,6 @@ static void on_probe_done(void *owner, const struct probe_end *end)
         }
     }
     hand_back(w, job, result);
-    close_if_idle(w);
 }
 
 static void start_job(struct worker *w, struct job *job)
@@ -118,7 +160,7 @@ static void start_job(struct worker *w, struct job *job)
 static void close_if_idle(struct worker *w)
 {
     pthread_mutex_lock(&w->lock);
-    bool idle = w->stop && w->calls == 0 && !w->running;
+    bool idle = w->stop && w->calls == 0 && !w->running && outbox_is_empty(&w->outbox);
     pthread_mutex_unlock(&w->lock);
     if (idle && !uv_is_closing((uv_handle_t *)&w->wake)) {
         uv_close((uv_handle_t *)&w->wake, NULL);
@@ -182,6 +224,8 @@ static void *run(void *arg)
 static void free_parts(struct worker *w)
 {
     poller_free(&w->probe_env.poller);
+    uv_close((uv_handle_t *)&w->before_poll, NULL);
+    uv_close((uv_handle_t *)&w->outbox_timer, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     tls_env_release(&w->next_tls);
     tls_env_release(&w->probe_env.tls);
@@ -202,6 +246,12 @@ struct worker *worker_create(const struct worker_env *env, struct turns *turns, 
     }
     pthread_mutex_init(&w->lock, NULL);
     w->turns = turns;
+    outbox_init(&w->outbox);
+    uv_timer_init(&w->loop, &w->outbox_timer);
+    uv_prepare_init(&w->loop, &w->before_poll);
+    uv_prepare_start(&w->before_poll, on_before_poll);
+    uv_unref((uv_handle_t *)&w->before_poll);
+    w->outbox_timer.data = w->before_poll.data = w;
     w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
     w->probe_env.tls = tls_env_hold(env->tls);
     w->probe_env.chains = chain_cache_create(LIMIT_CHAIN_CACHE_ENTRIES, LIMIT_CHAIN_CACHE_BYTES);
