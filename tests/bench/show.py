@@ -229,7 +229,8 @@ def soak_text(results):
         start, middle, end = rows[0], rows[len(rows) // 2], rows[-1]
         parts.append("| %s | %d | %.1f | %.1f | %.1f |" % (name, end["tests"], start["memory_kb"] / 1024,
                                                         middle["memory_kb"] / 1024, end["memory_kb"] / 1024))
-    return ("| %d at a time against | tests | MiB at the start | in the middle | at the end |\n|---|---|---|---|---|\n"
+    return ("Memory of the service at the start, after half of the tests and at their end:\n\n"
+            "| %d at a time against | tests | MiB at the start | in the middle | at the end |\n|---|---|---|---|---|\n"
             % AT_A_TIME + "\n".join(parts) + "\n")
 
 
