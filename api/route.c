@@ -12,7 +12,7 @@ static const struct row {
 } rows[ROUTE_COUNT] = {
     [ROUTE_IMAP_TEST] = {"/v1/imap-test", get_head}, [ROUTE_CAPABILITIES] = {"/v1/capabilities", get_head},
     [ROUTE_HEALTHZ] = {"/healthz", get_head},        [ROUTE_READYZ] = {"/readyz", get_head},
-    [ROUTE_OPENAPI] = {"/openapi.yaml", get_head},
+    [ROUTE_METRICS] = {"/metrics", get_head},        [ROUTE_OPENAPI] = {"/openapi.yaml", get_head},
 };
 
 /* Whether the comma-separated list names the method. */
@@ -32,26 +32,30 @@ static bool allows(const char *list, const char *method)
     return false;
 }
 
-static void say_not_found(const char *path, struct problem *problem)
+static void say_not_found(unsigned served, const char *path, struct problem *problem)
 {
     char list[256] = "";
     size_t used = 0;
     for (size_t i = 0; i < ROUTE_COUNT && used < sizeof list; i++) {
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ", rows[i].path);
+        if ((served & ROUTE_BIT(i)) != 0) {
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used == 0 ? "" : ", ",
+                                     rows[i].path);
+        }
     }
     char quote[PROBLEM_QUOTE_SIZE];
     problem_set(problem, PROBLEM_NOT_FOUND, "There is nothing at \"%s\". There is: %s.",
                 problem_quote(quote, path, strlen(path)), list);
 }
 
-bool route_find(const char *method, const char *path, enum route *route, struct problem *problem)
+bool route_find(unsigned served, const char *method, const char *path, enum route *route,
+                struct problem *problem)
 {
     size_t i = 0;
-    while (i < ROUTE_COUNT && strcmp(rows[i].path, path) != 0) {
+    while (i < ROUTE_COUNT && ((served & ROUTE_BIT(i)) == 0 || strcmp(rows[i].path, path) != 0)) {
         i++;
     }
     if (i == ROUTE_COUNT) {
-        say_not_found(path, problem);
+        say_not_found(served, path, problem);
         return false;
     }
     if (!allows(rows[i].allow, method)) {

@@ -6,11 +6,24 @@
 
 #include "api/problem.h"
 
-enum route { ROUTE_IMAP_TEST, ROUTE_CAPABILITIES, ROUTE_HEALTHZ, ROUTE_READYZ, ROUTE_OPENAPI, ROUTE_COUNT };
+enum route {
+    ROUTE_IMAP_TEST,
+    ROUTE_CAPABILITIES,
+    ROUTE_HEALTHZ,
+    ROUTE_READYZ,
+    ROUTE_METRICS,
+    ROUTE_OPENAPI,
+    ROUTE_COUNT
+};
 
-/* Paths match exactly, methods by case (RFC 9110 section 9.1). False: *problem is not_found or
- * method_not_allowed (with `allow`), and *route is left alone. */
-bool route_find(const char *method, const char *path, enum route *route, struct problem *problem);
+/* Sets of routes: a port may serve some alone. */
+#define ROUTE_BIT(route) (1u << (route))
+#define ROUTES_ALL ((1u << ROUTE_COUNT) - 1)
+
+/* Of the routes `served`, a set. Paths match exactly, methods by case (RFC 9110 section 9.1). False: *problem
+ * is not_found or method_not_allowed (with `allow`), and *route is left alone. */
+bool route_find(unsigned served, const char *method, const char *path, enum route *route,
+                struct problem *problem);
 
 /* The methods of a route as in the header Allow. */
 const char *route_allow(enum route route);

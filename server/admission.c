@@ -9,6 +9,7 @@
 
 #include "api/report_json.h"
 #include "probe/base/limits.h"
+#include "server/metrics.h"
 #include "server/peers.h"
 
 #define NS_PER_S 1000000000u
@@ -190,6 +191,7 @@ static bool find(struct admission *a, const struct query *query, uint64_t now, s
     uint64_t age = 0;
 
     if (cache_get(a->cache, like.key, now, &answer->report, &age)) {
+        metrics_add(a->env.metrics, METRIC_CACHE_HIT, 1);
         answer->result = JOB_REPORTED;
         answer->cached = true;
         answer->age_s = (unsigned)(age / NS_PER_S);
@@ -198,8 +200,10 @@ static bool find(struct admission *a, const struct query *query, uint64_t now, s
     }
     struct flight **found = tfind(&like, &a->flights, compare);
     if (!found || (*found)->generation != a->generation) {
+        metrics_add(a->env.metrics, METRIC_CACHE_MISS, 1);
         return false;
     }
+    metrics_add(a->env.metrics, METRIC_CACHE_SHARED, 1);
     join(*found, w);
     return true;
 }
@@ -347,6 +351,17 @@ bool admission_full(struct admission *a)
     bool full = a->in_flight >= a->env.max_in_flight;
     pthread_mutex_unlock(&a->lock);
     return full;
+}
+
+struct admission_state admission_state(struct admission *a)
+{
+    pthread_mutex_lock(&a->lock);
+    struct admission_state state = {.in_flight = a->in_flight, .stopping = a->stopping};
+    state.full = a->in_flight >= a->env.max_in_flight;
+    state.cache_entries = cache_count(a->cache);
+    state.cache_bytes = cache_bytes(a->cache);
+    pthread_mutex_unlock(&a->lock);
+    return state;
 }
 
 bool admission_wait_idle(struct admission *a, unsigned ms)

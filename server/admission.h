@@ -19,12 +19,14 @@
 
 struct admission;
 struct flight;
+struct metrics;
 
 struct admission_env {
     struct pool *pool;
     struct limiter *clients; /* tests of a client */
     size_t max_in_flight;
     unsigned cache_seconds; /* 0: neither cache nor single flight */
+    struct metrics *metrics;
 };
 
 /* How a test ended, for one of those who asked for it. */
@@ -79,6 +81,15 @@ void admission_forget(struct admission *admission);
 void admission_stop(struct admission *admission);
 bool admission_stopping(struct admission *admission);
 bool admission_full(struct admission *admission);
+
+/* How it stands at this moment. */
+struct admission_state {
+    size_t in_flight;
+    size_t cache_entries, cache_bytes;
+    bool stopping, full;
+};
+
+struct admission_state admission_state(struct admission *admission);
 
 /* Waits until nothing is in flight; false when `ms` were over first. */
 bool admission_wait_idle(struct admission *admission, unsigned ms);

@@ -105,6 +105,14 @@ bool callers_welcome(struct callers *c, const struct sockaddr *address)
     return welcome;
 }
 
+struct callers_state callers_state(struct callers *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct callers_state state = {.connections = c->count, .waiting = c->waits};
+    pthread_mutex_unlock(&c->lock);
+    return state;
+}
+
 static struct queue *queue_of(struct callers *c, enum caller_state state)
 {
     return state == CALLER_ASKING      ? &c->asking

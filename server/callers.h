@@ -38,6 +38,13 @@ struct callers *callers_create(const struct callers_limits *limits, const struct
 /* Ends the thread; all connections must have been removed. */
 void callers_free(struct callers **callers);
 
+struct callers_state {
+    size_t connections; /* but for those that were cut */
+    size_t waiting;     /* of them those that wait for a test */
+};
+
+struct callers_state callers_state(struct callers *callers);
+
 /* Whether one more connection from this address is taken. */
 bool callers_welcome(struct callers *callers, const struct sockaddr *address);
 

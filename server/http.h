@@ -7,12 +7,15 @@
 #include <stddef.h>
 
 #include "api/query.h"
+#include "api/route.h"
 #include "server/config.h"
 
 struct admission;
 struct callers;
 struct client_proxies;
 struct keys;
+struct metrics;
+struct scrape;
 
 struct http_env {
     struct admission *admission;
@@ -22,6 +25,9 @@ struct http_env {
     const struct config_list *cors_origins; /* whose scripts may read the answers */
     struct rate client_rate, target_rate;
     struct query_limits limits;
+    unsigned routes;             /* what this port serves, a set as of route_find() */
+    struct metrics *metrics;     /* what is counted of requests */
+    const struct scrape *scrape; /* what /metrics answers */
 };
 
 struct http;

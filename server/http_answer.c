@@ -100,6 +100,8 @@ static enum MHD_Result try_to_refuse(struct http_answer *a, const struct problem
     char seconds[16];
     a->max_age_s = 0;
     a->problem = problem_name(problem->code);
+    a->code = problem->code;
+    a->by_target = problem->scope && strcmp(problem->scope, "target") == 0;
     if (response && problem->retry_after_s > 0) {
         snprintf(seconds, sizeof seconds, "%u", problem->retry_after_s);
         http_answer_header(&response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);

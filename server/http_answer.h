@@ -15,11 +15,13 @@ struct http_answer {
     struct MHD_Connection *connection;
     struct admission *admission; /* tells whether the service stops */
     struct cors cors;
-    unsigned max_age_s;    /* how long the caller may keep it; 0: not at all */
-    bool last;             /* the connection is closed behind it */
-    unsigned status;       /* of what was sent, 0: nothing yet */
-    const char *problem;   /* its code, NULL: none */
-    char id[HTTP_ID_SIZE]; /* of the request */
+    unsigned max_age_s;     /* how long the caller may keep it; 0: not at all */
+    bool last;              /* the connection is closed behind it */
+    unsigned status;        /* of what was sent, 0: nothing yet */
+    const char *problem;    /* its code, NULL: none */
+    enum problem_code code; /* where there is a problem; with the next one for what is counted */
+    bool by_target;         /* rate_limited, for the sake of the target */
+    char id[HTTP_ID_SIZE];  /* of the request */
 };
 
 /* A response that owns the malloc'd body (NULL: no memory was left for it), and one that borrows a body which

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "api/openapi.h"
-#include "api/report_json.h"
 #include "api/route.h"
 #include "server/admission.h"
 #include "server/callers.h"
@@ -14,9 +12,11 @@
 #include "server/cors.h"
 #include "server/http_answer.h"
 #include "server/http_head.h"
+#include "server/http_resource.h"
 #include "server/http_rules.h"
 #include "server/keys.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
 /* Of a body whose length was not announced; a caller that sends more is not listening. */
 #define MOST_BODY_READ (16u * LIMIT_REQUEST_BODY_BYTES)
@@ -37,9 +37,10 @@ struct request {
     char *path; /* in it, without the query, which no log shows: callers put keys there as well */
     const char *target_query; /* behind the "?" */
     const char *method;
-    bool seen;     /* the headers have been looked at */
-    bool waits;    /* the connection is suspended, or was */
-    bool forsaken; /* the caller left while it waited */
+    enum route route; /* ROUTE_COUNT: none found yet */
+    bool seen;        /* the headers have been looked at */
+    bool waits;       /* the connection is suspended, or was */
+    bool forsaken;    /* the caller left while it waited */
     size_t body_bytes;
     struct query query;
     struct waiter waiter;
@@ -76,6 +77,7 @@ struct request *request_create(const struct http_env *env, struct MHD_Connection
         return NULL;
     }
     r->env = env;
+    r->route = ROUTE_COUNT;
     r->answer.connection = connection;
     r->answer.admission = env->admission;
     r->caller = caller;
@@ -251,22 +253,12 @@ static enum MHD_Result start_test(struct request *r, uint64_t key)
     return http_answer_refuse(&r->answer, &problem);
 }
 
-static enum MHD_Result answer_ready(struct request *r)
-{
-    static const char ready[] = "{\"status\":\"ready\"}";
-    struct problem problem;
-    return http_rules_ready(r->env->admission, &problem)
-               ? http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_lend(ready, sizeof ready - 1),
-                                  "application/json")
-               : http_answer_refuse(&r->answer, &problem);
-}
-
 /* False: the answer has been sent already, *result tells how. *key stands for the caller's API key, 0: none.
  */
-static bool authorized(struct request *r, enum route route, uint64_t *key, enum MHD_Result *result)
+static bool authorized(struct request *r, uint64_t *key, enum MHD_Result *result)
 {
     struct problem problem;
-    bool open = route == ROUTE_HEALTHZ || route == ROUTE_READYZ || route == ROUTE_OPENAPI;
+    bool open = r->route == ROUTE_HEALTHZ || r->route == ROUTE_READYZ || r->route == ROUTE_OPENAPI;
     *key = 0;
     if (!r->env->keys || open) {
         return true;
@@ -283,52 +275,33 @@ static bool authorized(struct request *r, enum route route, uint64_t *key, enum 
 static enum MHD_Result answer_options(struct request *r)
 {
     struct problem problem;
-    enum route route = ROUTE_HEALTHZ;
     const char *origin = header_of(r, "Origin");
 
-    if (!route_find("GET", r->path, &route, &problem)) {
+    if (!route_find(r->env->routes, "GET", r->path, &r->route, &problem)) {
         return http_answer_refuse(&r->answer, &problem);
     }
     if (cors_is_preflight(r->method, origin, header_of(r, "Access-Control-Request-Method"))) {
-        r->answer.cors = cors_preflight(r->env->cors_origins, origin, route_allow(route));
+        r->answer.cors = cors_preflight(r->env->cors_origins, origin, route_allow(r->route));
     }
     struct MHD_Response *response = http_answer_lend("", 0);
-    http_answer_header(&response, MHD_HTTP_HEADER_ALLOW, route_allow(route));
+    http_answer_header(&response, MHD_HTTP_HEADER_ALLOW, route_allow(r->route));
     return http_answer_send(&r->answer, MHD_HTTP_NO_CONTENT, response, NULL);
 }
 
 static enum MHD_Result dispatch(struct request *r)
 {
-    static const char alive[] = "{\"status\":\"ok\"}";
     struct problem problem;
-    enum route route = ROUTE_HEALTHZ;
     enum MHD_Result result = MHD_NO;
     uint64_t key;
 
-    if (!route_find(r->method, r->path, &route, &problem)) {
+    if (!route_find(r->env->routes, r->method, r->path, &r->route, &problem)) {
         return http_answer_refuse(&r->answer, &problem);
     }
-    if (!authorized(r, route, &key, &result)) {
+    if (!authorized(r, &key, &result)) {
         return result;
     }
-    switch (route) {
-    case ROUTE_IMAP_TEST:
-        return start_test(r, key);
-    case ROUTE_CAPABILITIES:
-        return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_take(capabilities_json()),
-                                "application/json");
-    case ROUTE_HEALTHZ:
-        return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_lend(alive, sizeof alive - 1),
-                                "application/json");
-    case ROUTE_READYZ:
-        return answer_ready(r);
-    case ROUTE_OPENAPI:
-        return http_answer_send(&r->answer, MHD_HTTP_OK, http_answer_lend(openapi_yaml, openapi_yaml_len),
-                                "application/yaml");
-    case ROUTE_COUNT:
-        break;
-    }
-    return MHD_NO;
+    return r->route == ROUTE_IMAP_TEST ? start_test(r, key)
+                                       : http_resource_send(&r->answer, r->env, r->route);
 }
 
 enum MHD_Result request_complete(struct request *r)
@@ -392,6 +365,21 @@ static void log_request(const struct request *r, bool sent)
     log_event(LOG_LEVEL_INFO, "request", fields, sizeof fields / sizeof fields[0]);
 }
 
+static void count_request(const struct request *r)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const struct metrics_request done = {
+        .route = r->route,
+        .status = r->answer.status,
+        .refused = r->answer.problem && r->answer.status != 0,
+        .problem = r->answer.code,
+        .by_target = r->answer.by_target,
+        .seconds = ms_between(&r->started, &now) / 1e3,
+    };
+    metrics_request(r->env->metrics, &done);
+}
+
 void request_end(struct request **request, bool sent)
 {
     struct request *r = *request;
@@ -399,6 +387,7 @@ void request_end(struct request **request, bool sent)
     caller_asking(r->env->callers, r->caller);
     take_library_status(r);
     log_request(r, sent);
+    count_request(r);
     free(r->uri);
     free(r);
 }

@@ -9,6 +9,7 @@
 
 #include "api/json_setup.h"
 #include "probe/base/limits.h"
+#include "server/admin.h"
 #include "server/admission.h"
 #include "server/callers.h"
 #include "server/check.h"
@@ -19,7 +20,9 @@
 #include "server/limiter.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/pool.h"
+#include "server/scrape.h"
 #include "server/targets.h"
 
 #define EXIT_USAGE 2
@@ -50,6 +53,9 @@ struct service {
     struct admission *admission;
     struct callers *callers;
     struct http *http;
+    struct admin *admin; /* NULL: no port of its own */
+    struct metrics metrics;
+    struct scrape scrape;
     unsigned connections; /* there is room for, on all listening sockets together */
     bool dns_ready;
 };
@@ -95,22 +101,6 @@ static void fit_descriptors(struct service *s)
     listen_make_room(used < descriptors ? used : descriptors);
 }
 
-static void warn_without_effect(const struct config *config)
-{
-    static const struct {
-        enum config_option option;
-        const char *name;
-    } idle[] = {
-        {OPTION_ADMIN_LISTEN, "admin-listen"},
-    };
-    for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++) {
-        if (config->given[idle[i].option]) {
-            struct log_field field = log_text("option", idle[i].name);
-            log_event(LOG_LEVEL_WARN, "option_without_effect_yet", &field, 1);
-        }
-    }
-}
-
 /* What nobody reads may be a slip of the pen, and the option meant then has no effect. */
 static void warn_of_unknown_variables(void)
 {
@@ -148,6 +138,7 @@ static bool build(struct service *s, char *why)
         (struct probe_settings){c->imap_port, c->imaps_port, c->connect_timeout_ms, c->io_timeout_ms};
     s->worker_env.dns_servers = s->dns_servers;
     s->worker_env.dns_timeout_ms = c->dns_timeout_ms;
+    s->worker_env.metrics = c->check ? NULL : &s->metrics;
     s->pool = pool_create(c->workers, &s->worker_env, why, WHY_SIZE);
     return s->pool != NULL;
 }
@@ -174,10 +165,32 @@ static bool build_front(struct service *s, char *why)
     if (!s->clients || !s->proxies) {
         return false;
     }
-    struct admission_env env = {s->pool, s->clients, c->max_in_flight, c->cache_seconds};
+    struct admission_env env = {s->pool, s->clients, c->max_in_flight, c->cache_seconds, &s->metrics};
     s->admission = admission_create(&env);
     s->callers = s->admission ? callers_create(&limits, s->proxies, why, WHY_SIZE) : NULL;
+    s->scrape = (struct scrape){&s->metrics, s->admission, s->callers, s->pool};
     return s->callers != NULL;
+}
+
+/* What does not change by itself. */
+static void set_metrics(struct service *s)
+{
+    metrics_set(&s->metrics, METRIC_TESTS_LIMIT, s->config.max_in_flight);
+    metrics_set(&s->metrics, METRIC_CONNECTIONS_LIMIT, s->connections);
+    metrics_set(&s->metrics, METRIC_WORKERS, s->config.workers);
+    metrics_set(&s->metrics, METRIC_TRUSTED_ROOTS, tls_env_roots(s->tls));
+    metrics_set(&s->metrics, METRIC_API_KEYS, s->keys ? keys_count(s->keys) : 0);
+}
+
+static void start_metrics(struct service *s)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    metrics_set(&s->metrics, METRIC_START_MS,
+                (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u);
+    metrics_set(&s->metrics, METRIC_LAST_RELOAD_SUCCESS, (uint64_t)now.tv_sec);
+    metrics_set(&s->metrics, METRIC_LAST_RELOAD_SUCCESSFUL, 1);
+    set_metrics(s);
 }
 
 static bool listen_all(struct service *s, char *why)
@@ -198,8 +211,14 @@ static bool listen_all(struct service *s, char *why)
         env.client_rate = s->config.client_rate;
         env.target_rate = s->config.target_rate;
         env.limits = (struct query_limits){s->config.imap_port, s->config.imaps_port, s->config.deadline_ms};
-        s->http = http_create(&env, sockets, open, s->connections, why, WHY_SIZE);
-        open = s->http ? open : 0;
+        env.metrics = &s->metrics;
+        env.scrape = &s->scrape;
+        env.routes = ROUTES_ALL & ~(s->config.admin_listen ? ROUTE_BIT(ROUTE_METRICS) : 0);
+        s->admin = s->config.admin_listen ? admin_create(s->config.admin_listen, &env, why, WHY_SIZE) : NULL;
+        if (s->admin || !s->config.admin_listen) {
+            s->http = http_create(&env, sockets, open, s->connections, why, WHY_SIZE);
+            open = s->http ? open : 0;
+        }
     }
     for (size_t i = 0; i < open; i++) {
         if (!s->http) {
@@ -239,6 +258,7 @@ static void stop(struct service *s)
 
 static void take_down(struct service *s)
 {
+    admin_free(&s->admin); /* looks at the rest until here */
     pool_free(&s->pool);
     http_free(&s->http);
     callers_free(&s->callers);
@@ -281,6 +301,8 @@ static void reload(struct service *s)
         tell_reload_failed(why);
     }
     targets_refresh(s->targets);
+    set_metrics(s);
+    metrics_reloaded(&s->metrics, tls && keys, time(NULL));
     if (tls && keys) {
         struct log_field fields[] = {log_int("trusted_roots", (int64_t)tls_env_roots(tls)),
                                      log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
@@ -315,12 +337,12 @@ static int serve(struct service *s)
     signal(SIGPIPE, SIG_IGN);
 
     log_open(s->config.log_format, s->config.log_level);
-    warn_without_effect(&s->config);
     warn_of_unknown_variables();
     if (!build(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_USAGE;
     }
+    start_metrics(s);
     if (!build_front(s, why) || !listen_all(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_FAILURE;

@@ -9,18 +9,24 @@
 #include "api/piece_cache.h"
 #include "probe/net/chain_cache.h"
 #include "server/job.h"
+#include "server/metrics.h"
 #include "server/outbox.h"
 
 /* Jobs begun between two looks at the sockets: answers to the questions of those before are read in between,
  * and whoever asks meanwhile has its turn soon. */
 #define STARTS_AT_ONCE 4
 
+/* How often it is looked at whether the loop is late, while tests run. */
+#define LAG_EVERY_MS 100
+
 struct worker {
     pthread_t thread;
     uv_loop_t loop;
     uv_async_t wake;
     uv_prepare_t before_poll; /* looks after the outbox */
-    uv_timer_t outbox_timer;
+    uv_timer_t outbox_timer, lag_timer;
+    uint64_t lag_due; /* ns on the clock of uv_hrtime() */
+    struct metrics *metrics;
     struct outbox outbox;
     struct probe_env probe_env;
     struct piece_cache *pieces;
@@ -36,6 +42,26 @@ struct worker {
     struct tls_env *next_tls; /* takes the place of probe_env.tls; NULL: none */
 };
 
+static void watch_lag(struct worker *w);
+
+static void on_lag_timer(uv_timer_t *timer)
+{
+    struct worker *w = timer->data;
+    uint64_t now = uv_hrtime();
+    metrics_lag(w->metrics, now > w->lag_due ? (double)(now - w->lag_due) / 1e9 : 0);
+    watch_lag(w);
+}
+
+/* A loop that nobody wants anything of sleeps. */
+static void watch_lag(struct worker *w)
+{
+    if (w->metrics && w->running && !uv_is_active((uv_handle_t *)&w->lag_timer)) {
+        uv_update_time(&w->loop);
+        w->lag_due = uv_hrtime() + LAG_EVERY_MS * 1000000u;
+        uv_timer_start(&w->lag_timer, on_lag_timer, LAG_EVERY_MS, 0);
+    }
+}
+
 static void link_job(struct worker *w, struct job *job)
 {
     job->next = w->running;
@@ -44,6 +70,7 @@ static void link_job(struct worker *w, struct job *job)
         job->next->link = &job->next;
     }
     w->running = job;
+    watch_lag(w);
 }
 
 static void unlink_job(struct job *job)
@@ -110,6 +137,7 @@ static void on_before_poll(uv_prepare_t *before_poll)
 static void hand_back(struct worker *w, struct job *job, enum job_result result)
 {
     job->result = result;
+    metrics_test(w->metrics, result, &job->report);
     report_deinit(&job->report);
     outbox_add(&w->outbox, job);
     if (outbox_wait(w) == 0) {
@@ -226,6 +254,7 @@ static void free_parts(struct worker *w)
     poller_free(&w->probe_env.poller);
     uv_close((uv_handle_t *)&w->before_poll, NULL);
     uv_close((uv_handle_t *)&w->outbox_timer, NULL);
+    uv_close((uv_handle_t *)&w->lag_timer, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     tls_env_release(&w->next_tls);
     tls_env_release(&w->probe_env.tls);
@@ -248,10 +277,13 @@ struct worker *worker_create(const struct worker_env *env, struct turns *turns, 
     w->turns = turns;
     outbox_init(&w->outbox);
     uv_timer_init(&w->loop, &w->outbox_timer);
+    uv_timer_init(&w->loop, &w->lag_timer);
+    uv_unref((uv_handle_t *)&w->lag_timer);
+    w->metrics = env->metrics;
     uv_prepare_init(&w->loop, &w->before_poll);
     uv_prepare_start(&w->before_poll, on_before_poll);
     uv_unref((uv_handle_t *)&w->before_poll);
-    w->outbox_timer.data = w->before_poll.data = w;
+    w->outbox_timer.data = w->lag_timer.data = w->before_poll.data = w;
     w->probe_env = (struct probe_env){.loop = &w->loop, .settings = env->settings};
     w->probe_env.tls = tls_env_hold(env->tls);
     w->probe_env.chains = chain_cache_create(LIMIT_CHAIN_CACHE_ENTRIES, LIMIT_CHAIN_CACHE_BYTES);

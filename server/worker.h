@@ -8,6 +8,7 @@
 #include "probe/probe.h"
 
 struct job;
+struct metrics;
 struct turns;
 struct worker;
 
@@ -20,6 +21,7 @@ struct worker_env {
     void *permit_context;
     const char *dns_servers; /* as dns_create() takes them */
     unsigned dns_timeout_ms;
+    struct metrics *metrics; /* NULL: nothing is counted */
 };
 
 /* Starts the thread, which takes its jobs from `turns`. NULL with a sentence in `why`. */

@@ -21,6 +21,7 @@ static const struct {
     {"GET", "/v1/capabilities", ROUTE_CAPABILITIES, PROBLEM_COUNT},
     {"GET", "/healthz", ROUTE_HEALTHZ, PROBLEM_COUNT},
     {"HEAD", "/readyz", ROUTE_READYZ, PROBLEM_COUNT},
+    {"GET", "/metrics", ROUTE_METRICS, PROBLEM_COUNT},
     {"GET", "/openapi.yaml", ROUTE_OPENAPI, PROBLEM_COUNT},
     {"POST", "/v1/imap-test", NONE, PROBLEM_METHOD_NOT_ALLOWED},
     {"DELETE", "/healthz", NONE, PROBLEM_METHOD_NOT_ALLOWED},
@@ -50,7 +51,7 @@ static void test_routes(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         enum route route = NONE;
         struct problem p = {.code = PROBLEM_COUNT};
-        bool found = route_find(rows[i].method, rows[i].path, &route, &p);
+        bool found = route_find(ROUTES_ALL, rows[i].method, rows[i].path, &route, &p);
         if (found != (rows[i].route != NONE) || route != rows[i].route || p.code != rows[i].code) {
             fail_msg("%s %s: %d, %s", rows[i].method, rows[i].path, (int)route, p.detail);
         }
@@ -74,11 +75,29 @@ static void test_not_found_lists(void **state)
     (void)state;
     enum route route;
     struct problem p;
-    assert_false(route_find("GET", "/v1/imap", &route, &p));
+    assert_false(route_find(ROUTES_ALL, "GET", "/v1/imap", &route, &p));
     assert_non_null(strstr(p.detail, "\"/v1/imap\""));
     for (int i = 0; i < ROUTE_COUNT; i++) {
         assert_non_null(strstr(p.detail, route_path((enum route)i)));
     }
+}
+
+/* What a port does not serve is unknown there, and not told of. */
+static void test_served(void **state)
+{
+    (void)state;
+    const unsigned served = ROUTE_BIT(ROUTE_READYZ) | ROUTE_BIT(ROUTE_METRICS);
+    enum route route = NONE;
+    struct problem p;
+    assert_true(route_find(served, "GET", "/metrics", &route, &p));
+    assert_int_equal(route, ROUTE_METRICS);
+    assert_false(route_find(served, "GET", "/healthz", &route, &p));
+    assert_int_equal(p.code, PROBLEM_NOT_FOUND);
+    assert_non_null(strstr(p.detail, "There is: /readyz, /metrics."));
+    assert_false(route_find(served, "POST", "/healthz", &route, &p));
+    assert_int_equal(p.code, PROBLEM_NOT_FOUND);
+    assert_false(route_find(ROUTES_ALL & ~ROUTE_BIT(ROUTE_METRICS), "GET", "/x", &route, &p));
+    assert_null(strstr(p.detail, "/metrics"));
 }
 
 int main(void)
@@ -86,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_not_found_lists),
+        cmocka_unit_test(test_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

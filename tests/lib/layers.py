@@ -23,7 +23,7 @@ LIBRARIES = {
     r"ares": ("probe/net/",),
     r"jansson": ("api/",),
     r"idn2": ("api/",),
-    r"microhttpd": ("server/http.c", "server/http_answer.", "server/http_request."),
+    r"microhttpd": ("server/http.c", "server/http_answer.", "server/http_request.", "server/http_resource."),
     r"sodium": ("server/keys.c", "server/limiter.c"),
     r"uv\.h": ("probe/net/", "probe/attempt.", "probe/probe.", "server/worker."),
 }

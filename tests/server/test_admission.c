@@ -88,7 +88,7 @@ static int set_up(void **state)
     worker_env.dns_timeout_ms = config.dns_timeout_ms;
     pool = pool_create(1, &worker_env, why, WHY_SIZE);
     assert_non_null(pool);
-    const struct admission_env env = {pool, clients, MAX_IN_FLIGHT, 0};
+    const struct admission_env env = {pool, clients, MAX_IN_FLIGHT, 0, NULL};
     admission = admission_create(&env);
     assert_non_null(admission);
     sem_init(&begun, 0, 0);

@@ -1,0 +1,20 @@
+/* scrape.h: what /metrics answers: the figures counted so far, and a look at all that is counted nowhere. */
+#ifndef SERVER_SCRAPE_H
+#define SERVER_SCRAPE_H
+
+struct admission;
+struct callers;
+struct metrics;
+struct pool;
+
+struct scrape {
+    struct metrics *metrics;
+    struct admission *admission;
+    struct callers *callers; /* of the public port */
+    struct pool *pool;
+};
+
+/* In the Prometheus text format, malloc'd, the caller's. NULL: out of memory. Any thread. */
+char *scrape_text(const struct scrape *scrape);
+
+#endif
