@@ -6,7 +6,15 @@
 
 #include "api/problem.h"
 
-enum route { ROUTE_IMAP_TEST, ROUTE_CAPABILITIES, ROUTE_HEALTHZ, ROUTE_READYZ, ROUTE_OPENAPI, ROUTE_COUNT };
+enum route {
+    ROUTE_IMAP_TEST,
+    ROUTE_CAPABILITIES,
+    ROUTE_PROBE,
+    ROUTE_HEALTHZ,
+    ROUTE_READYZ,
+    ROUTE_OPENAPI,
+    ROUTE_COUNT
+};
 
 /* Paths match exactly, methods by case (RFC 9110 section 9.1). False: *problem is not_found or
  * method_not_allowed (with `allow`), and *route is left alone. */

@@ -43,4 +43,8 @@ enum MHD_Result http_answer_send(struct http_answer *a, unsigned status, struct 
 enum MHD_Result http_answer_refuse(struct http_answer *a, const struct problem *problem);
 enum MHD_Result http_answer_overloaded(struct http_answer *a);
 
+/* Answers OPTIONS, where origins are configured; a browser asks it without any key. */
+enum MHD_Result http_answer_options(struct http_answer *a, const struct config_list *origins,
+                                    const char *method, const char *path);
+
 #endif
