@@ -477,7 +477,8 @@ class PrometheusTest(ProbeCase):
         with open(os.path.join(service.ROOT, "README.md"), encoding="utf-8") as file:
             blocks = re.findall(r"```yaml\n(.*?)```", file.read(), re.DOTALL)
         found = [block for block in blocks if "scrape_configs" in block]
-        self.assertEqual([yaml.safe_load(block) for block in found], [yaml.safe_load(shipped)])
+        self.assertEqual(len(found), 1)
+        self.assertTrue(shipped.endswith(found[0]), "the README has another job than %s" % JOB)
 
     def test_prometheus_scrapes_and_answers(self):
         with stage.Stage() as self.stage:
@@ -485,11 +486,15 @@ class PrometheusTest(ProbeCase):
             good = self.stage.play(imapd.healthy_plain(context), imapd.healthy_tls(context))
             late = certs.trusted().leaf("*.play.test", start=-90 * DAY, end=-DAY)
             expired = self.stage.play(imapd.healthy_plain(late.context()), imapd.healthy_tls(late.context()))
+            bye = [imapd.send("* BYE Too many connections\r\n"), imapd.close()]
+            busy = "%s:%d" % (self.stage.play(bye).name, self.stage.imap)
             port = "%s:%d" % (good.name, self.stage.imaps)
-            with scraper.Prometheus(self.config([good.name, port, expired.name, "nobody.test", "a.test:25"])) as prom:
-                wait_until(lambda: len(prom.query("imap_test_verdict == 1")) == 4 and len(prom.query("up == 0")) == 1,
+            targets = [good.name, port, expired.name, busy, "nobody.test", "a.test:25"]
+            with scraper.Prometheus(self.config(targets)) as prom:
+                wait_until(lambda: len(prom.query("imap_test_verdict == 1")) == 5 and len(prom.query("up == 0")) == 1,
                            60 * slowness(), "all targets are scraped")
-                self.check_prometheus(prom, good.name, port, expired, late)
+                self.check_prometheus(prom, good.name, port, busy, expired, late)
+                self.check_alerts(prom, expired.name)
 
     def config(self, targets):
         """The shipped file with these targets, the service's address, and scrapes each second."""
@@ -502,9 +507,16 @@ class PrometheusTest(ProbeCase):
         last["replacement"] = "%s:%d" % self.stage.service.address
         return yaml.safe_dump(config)
 
-    def check_prometheus(self, prom, good, port, expired, late):
+    def check_alerts(self, prom, expired):
+        """Those of the README."""
+        with open(os.path.join(service.ROOT, "README.md"), encoding="utf-8") as file:
+            failing, expiring = re.search(r"```promql\n(.*?)```", file.read(), re.DOTALL)[1].splitlines()
+        self.assertEqual({row["instance"] for row, _ in prom.query(failing)}, {expired, "nobody.test"})
+        self.assertEqual({row["instance"] for row, _ in prom.query(expiring)}, {expired})
+
+    def check_prometheus(self, prom, good, port, busy, expired, late):
         success = {row["instance"]: value for row, value in prom.query("probe_success")}
-        self.assertEqual(success, {good: 1, port: 1, expired.name: 0, "nobody.test": 0})
+        self.assertEqual(success, {good: 1, port: 1, busy: 0, expired.name: 0, "nobody.test": 0})
         self.assertEqual([row["instance"] for row, _ in prom.query("up == 0")], ["a.test:25"])
         self.assertEqual(prom.value('probe_ssl_earliest_cert_expiry{instance="%s"}' % expired.name),
                          ssl_time(late.x509("-enddate").partition("=")[2]))
