@@ -186,10 +186,9 @@ static struct text cut_port(struct text *host)
 {
     const char *end = host->data + host->len;
     const char *bracket = host->data[0] == '[' ? memchr(host->data, ']', host->len) : NULL;
-    const char *colon = memchr(bracket != NULL ? bracket : host->data, ':',
-                               (size_t)(end - (bracket != NULL ? bracket : host->data)));
-    if (colon == NULL || (bracket != NULL ? colon != bracket + 1
-                                          : memchr(colon + 1, ':', (size_t)(end - colon - 1)) != NULL)) {
+    const char *from = bracket != NULL ? bracket : host->data;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    if (colon == NULL || (bracket == NULL && memchr(colon + 1, ':', (size_t)(end - colon - 1)) != NULL)) {
         return (struct text){.data = NULL};
     }
     host->len = (size_t)(colon - host->data);

@@ -186,7 +186,7 @@ static void test_unreadable_leaf(void **state)
 {
     (void)state;
     struct certificate *c = &report.ports[0].certificate;
-    *c = (struct certificate){.seen = true, .chain_sent = 1};
+    *c = (struct certificate){.seen = true, .chain = c->chain + 1, .chain_count = 1, .chain_sent = 2};
     render();
     expect("probe_ssl_earliest_cert_expiry 1800642540"); /* of the other port */
     expect_none("probe_ssl_last_chain_expiry_timestamp_seconds");

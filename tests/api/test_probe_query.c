@@ -100,6 +100,7 @@ static const struct {
     {T ":4294968289", PROBLEM_INVALID_PARAMETER, "143 and 993"},
     {"target=[::1]:", PROBLEM_INVALID_PARAMETER, "143 and 993"},
     {"target=[::1]:25", PROBLEM_INVALID_PARAMETER, "143 and 993"},
+    {"target=[::1]::993", PROBLEM_INVALID_PARAMETER, "143 and 993"},
     {"target=imaps://imap.example.com", PROBLEM_INVALID_PARAMETER, "the host alone"},
     {T "&module=", PROBLEM_INVALID_PARAMETER, "no value"},
     {T "&module=http_2xx", PROBLEM_INVALID_PARAMETER, "imap_starttls, imaps"},
