@@ -1,11 +1,16 @@
 #include "api/query.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/host.h"
+#include "api/query_split.h"
 #include "probe/base/limits.h"
 #include "probe/base/text.h"
+
+/* Between the end of a test and the time at which the scraper gives up. */
+#define SCRAPE_RESERVE_MS 500u
 
 /* All that the checkers need, so that adding a parameter is adding a row. */
 struct context {
@@ -18,13 +23,6 @@ struct parameter {
     const char *name;
     bool (*check)(const struct context *c, const struct parameter *self, struct text value);
     const char *instead; /* what to give while the wanted value is not available */
-};
-
-/* One parameter of this request. */
-struct given {
-    bool present;
-    bool broken_escape;
-    struct text value; /* decoded; data NULL: there was no "=" */
 };
 
 static bool is(struct text text, const char *s)
@@ -69,6 +67,11 @@ static bool parse_number(struct text value, unsigned max, unsigned *number)
     return true;
 }
 
+static bool parse_port(struct text value, unsigned *port)
+{
+    return parse_number(value, UINT16_MAX, port) && value.data[0] != '0';
+}
+
 static bool check_host(const struct context *c, const struct parameter *self, struct text value)
 {
     (void)self;
@@ -100,7 +103,7 @@ static bool check_ports(const struct context *c, const struct parameter *self, s
             item.len = (size_t)(comma - item.data);
         }
         unsigned port;
-        if (!parse_number(item, UINT16_MAX, &port) || item.data[0] == '0') {
+        if (!parse_port(item, &port)) {
             return refuse(c, self, value, expected);
         }
         bool *asked = port == imap ? &probe->imap : port == imaps ? &probe->imaps : NULL;
@@ -168,128 +171,99 @@ static bool check_not_yet(const struct context *c, const struct parameter *self,
     return is(value, "false") || refuse(c, self, value, "give false");
 }
 
-/* `host` first: where several are wrong, the caller hears of the host. */
-static const struct parameter parameters[] = {
-    {"host", check_host, NULL},          {"ports", check_ports, NULL},
-    {"address", check_address, NULL},    {"addresses", check_addresses, "first"},
-    {"timeout_ms", check_timeout, NULL}, {"fresh", check_fresh, NULL},
-    {"deep", check_not_yet, "false"},    {"transcript", check_transcript, NULL},
+/* Keeps one of the two ports. False: it has been ruled out before. */
+static bool keep_port(struct probe_request *probe, bool imaps)
+{
+    bool wanted = imaps ? probe->imaps : probe->imap;
+    probe->imap = wanted && !imaps;
+    probe->imaps = wanted && imaps;
+    return wanted;
+}
+
+/* Cuts ":port" off a name, an IPv4 address or an IPv6 address in brackets. In one without brackets a colon is
+ * part of it. Absent: there is none. */
+static struct text cut_port(struct text *host)
+{
+    const char *end = host->data + host->len;
+    const char *bracket = host->data[0] == '[' ? memchr(host->data, ']', host->len) : NULL;
+    const char *from = bracket != NULL ? bracket : host->data;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    if (colon == NULL || (bracket == NULL && memchr(colon + 1, ':', (size_t)(end - colon - 1)) != NULL)) {
+        return (struct text){.data = NULL};
+    }
+    host->len = (size_t)(colon - host->data);
+    return (struct text){.data = colon + 1, .len = (size_t)(end - colon - 1)};
+}
+
+static bool check_target(const struct context *c, const struct parameter *self, struct text value)
+{
+    unsigned imap = c->limits->imap_port, imaps = c->limits->imaps_port, number = 0;
+    struct text host = value, port = cut_port(&host);
+    if (port.data != NULL && (!parse_port(port, &number) || (number != imap && number != imaps))) {
+        char expected[PROBLEM_DETAIL_SIZE / 2];
+        snprintf(
+            expected, sizeof expected,
+            "give the host alone, or with one of the ports %u and %u behind it, such as imap.example.com:%u",
+            imap, imaps, imaps);
+        return refuse(c, self, value, expected);
+    }
+    if (port.data != NULL) {
+        (void)keep_port(&c->query->probe, number != imap);
+    }
+    return check_host(c, self, host);
+}
+
+static bool check_module(const struct context *c, const struct parameter *self, struct text value)
+{
+    bool imaps = is(value, "imaps");
+    if (!imaps && !is(value, "imap_starttls")) {
+        return refuse(c, self, value, "give imap_starttls, imaps, or leave it out to test both ports");
+    }
+    return keep_port(&c->query->probe, imaps) ||
+           refuse(c, self, value,
+                  "the port in `target` is not the one of this module: leave one of them out");
+}
+
+/* What a resource can be asked. The host comes first: where several are wrong, the caller hears of it. */
+struct resource {
+    const char *example;
+    size_t count;
+    struct parameter parameters[8];
 };
 
-#define HOST_INDEX 0
-#define PARAMETERS (sizeof parameters / sizeof parameters[0])
-
-/* Decoded bytes of the whole query. Decoding never grows, and the NUL behind each name and value takes the
- * place of its "=" or "&"; only the last has none. */
-struct scratch {
-    size_t used;
-    char bytes[LIMIT_REQUEST_LINE_BYTES + 1]; /* last, so that the sanitizer sees a write past it */
+static const struct resource imap_test = {
+    "/v1/imap-test?host=imap.example.com",
+    8,
+    {{"host", check_host, NULL},
+     {"ports", check_ports, NULL},
+     {"address", check_address, NULL},
+     {"addresses", check_addresses, "first"},
+     {"timeout_ms", check_timeout, NULL},
+     {"fresh", check_fresh, NULL},
+     {"deep", check_not_yet, "false"},
+     {"transcript", check_transcript, NULL}},
 };
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
+static const struct resource probe = {
+    "/probe?target=imap.example.com",
+    5,
+    {{"target", check_target, NULL},
+     {"module", check_module, NULL},
+     {"address", check_address, NULL},
+     {"timeout_ms", check_timeout, NULL},
+     {"fresh", check_fresh, NULL}},
+};
 
-/* application/x-www-form-urlencoded, strictly: "+" is a space, "%" wants two hexadecimal digits. Takes as
- * much scratch as the encoded bytes and a NUL; false: a broken escape. */
-static bool decode(struct scratch *scratch, const char *raw, size_t len, struct text *out)
-{
-    char *to = scratch->bytes + scratch->used;
-    *out = (struct text){.data = to};
-    scratch->used += len + 1;
-    for (size_t i = 0; i < len; i++) {
-        char c = raw[i] == '+' ? ' ' : raw[i];
-        if (c == '%') {
-            int high = i + 2 < len ? hex_digit(raw[i + 1]) : -1;
-            int low = i + 2 < len ? hex_digit(raw[i + 2]) : -1;
-            if (high < 0 || low < 0) {
-                return false;
-            }
-            c = (char)(unsigned char)(high * 16 + low);
-            i += 2;
-        }
-        to[out->len++] = c;
-    }
-    to[out->len] = '\0';
-    return true;
-}
+#define MOST_PARAMETERS (sizeof imap_test.parameters / sizeof imap_test.parameters[0])
 
-static bool refuse_unknown(struct text name, struct problem *problem)
+static bool check(const struct context *c, const struct resource *resource, size_t i,
+                  const struct query_given *given)
 {
-    char known[160] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < PARAMETERS && used < sizeof known; i++) {
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ",
-                                 parameters[i].name);
-    }
-    char quote[PROBLEM_QUOTE_SIZE];
-    problem_set(problem, PROBLEM_UNKNOWN_PARAMETER, "There is no parameter \"%s\". There are: %s.",
-                problem_quote(quote, name.data, name.len), known);
-    return false;
-}
-
-/* One part between "&", not empty. */
-static bool take_item(const char *item, size_t len, struct scratch *scratch, struct given *given,
-                      struct problem *problem)
-{
-    const char *equals = memchr(item, '=', len);
-    size_t name_len = equals != NULL ? (size_t)(equals - item) : len;
-    struct text name;
-    if (!decode(scratch, item, name_len, &name)) {
-        problem_set(problem, PROBLEM_INVALID_PARAMETER,
-                    "The name of a parameter holds a \"%%\" without two hexadecimal digits behind it.");
-        return false;
-    }
-    size_t i = 0;
-    while (i < PARAMETERS && !is(name, parameters[i].name)) {
-        i++;
-    }
-    if (i == PARAMETERS) {
-        return refuse_unknown(name, problem);
-    }
-    if (given[i].present) {
-        problem_set(problem, PROBLEM_REPEATED_PARAMETER, "`%s` is given more than once; give it once.",
-                    parameters[i].name);
-        return false;
-    }
-    given[i].present = true;
-    if (equals != NULL) {
-        given[i].broken_escape = !decode(scratch, equals + 1, len - name_len - 1, &given[i].value);
-    }
-    return true;
-}
-
-/* Tells which parameters are there and what they hold; no value is looked at yet. */
-static bool split(const char *raw, size_t len, struct scratch *scratch, struct given *given,
-                  struct problem *problem)
-{
-    for (size_t at = 0; at < len;) {
-        const char *end = memchr(raw + at, '&', len - at);
-        size_t item_len = end != NULL ? (size_t)(end - raw) - at : len - at;
-        if (item_len > 0 && !take_item(raw + at, item_len, scratch, given, problem)) {
-            return false;
-        }
-        at += item_len + 1;
-    }
-    return true;
-}
-
-static bool check(const struct context *c, const struct parameter *self, const struct given *given)
-{
-    bool is_host = self == &parameters[HOST_INDEX];
+    const struct parameter *self = &resource->parameters[i];
+    bool is_host = i == 0;
     if (is_host && (!given->present || (given->value.len == 0 && !given->broken_escape))) {
-        problem_set(c->problem, PROBLEM_MISSING_HOST,
-                    "Say which host is to be tested, as in /v1/imap-test?host=imap.example.com.");
+        problem_set(c->problem, PROBLEM_MISSING_HOST, "Say which host is to be tested, as in %s.",
+                    resource->example);
         return false;
     }
     if (!given->present) {
@@ -311,24 +285,71 @@ static bool check(const struct context *c, const struct parameter *self, const s
     return self->check(c, self, given->value);
 }
 
+static bool parse(const struct resource *resource, const char *raw, size_t len, const struct context *c)
+{
+    const char *names[MOST_PARAMETERS];
+    struct query_scratch scratch;
+    struct query_given given[MOST_PARAMETERS] = {{.present = false}};
+    scratch.used = 0;
+    for (size_t i = 0; i < resource->count; i++) {
+        names[i] = resource->parameters[i].name;
+    }
+    *c->query = (struct query){.probe = {.imap = true, .imaps = true, .timeout_ms = c->limits->deadline_ms}};
+    bool ok = query_split(raw, len, names, resource->count, &scratch, given, c->problem);
+    for (size_t i = 0; ok && i < resource->count; i++) {
+        ok = check(c, resource, i, &given[i]);
+    }
+    return ok;
+}
+
 bool query_parse(const char *raw, size_t len, const struct query_limits *limits, struct query *query,
                  struct problem *problem)
 {
-    *query = (struct query){.probe = {.imap = true, .imaps = true, .timeout_ms = limits->deadline_ms}};
-    if (len > LIMIT_REQUEST_LINE_BYTES) {
-        problem_set(problem, PROBLEM_URI_TOO_LONG, "The query is longer than %u bytes.",
-                    LIMIT_REQUEST_LINE_BYTES);
+    return parse(&imap_test, raw, len, &(struct context){limits, query, problem});
+}
+
+/* Decimal digits, with a fraction or without, as Prometheus writes them; in ms, `max` where it is more. White
+ * space around is none of the value (RFC 9110 section 5.5), but the HTTP library leaves it there. */
+static bool parse_seconds(const char *s, unsigned max, unsigned *ms)
+{
+    static const char digits[] = "0123456789", space[] = " \t";
+    s += strspn(s, space);
+    size_t len = strspn(s, digits), fraction = s[len] == '.' ? strspn(s + len + 1, digits) : 0;
+    if (len == 0) {
         return false;
     }
-    struct scratch scratch;
-    scratch.used = 0;
-    struct given given[PARAMETERS] = {{.present = false}};
-    struct context context = {.limits = limits, .query = query, .problem = problem};
-    bool ok = split(raw, len, &scratch, given, problem);
-    for (size_t i = 0; ok && i < PARAMETERS; i++) {
-        ok = check(&context, &parameters[i], &given[i]);
+    double exact = strtod(s, NULL) * 1e3;
+    *ms = exact < max ? (unsigned)exact : max;
+    len += fraction > 0 ? fraction + 1 : 0;
+    return s[len + strspn(s + len, space)] == '\0';
+}
+
+/* The answer is to arrive before the scraper gives up. */
+static bool take_scrape_timeout(const struct context *c, const char *value)
+{
+    unsigned *timeout = &c->query->probe.timeout_ms, ms;
+    if (!parse_seconds(value, *timeout + SCRAPE_RESERVE_MS, &ms)) {
+        char quote[PROBLEM_QUOTE_SIZE];
+        problem_set(
+            c->problem, PROBLEM_INVALID_PARAMETER,
+            "The header %s cannot be \"%s\"; send seconds in digits, such as 10 or 9.5, or leave it out.",
+            QUERY_SCRAPE_TIMEOUT, problem_quote(quote, value, strlen(value)));
+        return false;
     }
-    return ok;
+    *timeout = ms > SCRAPE_RESERVE_MS + QUERY_SCRAPE_MIN_MS ? ms - SCRAPE_RESERVE_MS : QUERY_SCRAPE_MIN_MS;
+    return true;
+}
+
+bool query_parse_probe(const char *raw, size_t len, const struct query_limits *limits,
+                       const char *scrape_timeout, struct query *query, struct problem *problem)
+{
+    const struct context c = {limits, query, problem};
+    if (!parse(&probe, raw, len, &c) ||
+        (scrape_timeout != NULL && !take_scrape_timeout(&c, scrape_timeout))) {
+        return false;
+    }
+    query->form = QUERY_METRICS;
+    return true;
 }
 
 const char *query_key(const struct query *query, char buf[QUERY_KEY_SIZE])
@@ -338,7 +359,7 @@ const char *query_key(const struct query *query, char buf[QUERY_KEY_SIZE])
     if (q->address.family != 0) {
         ip_format(&q->address, address);
     }
-    snprintf(buf, QUERY_KEY_SIZE, "%s %s %d%d%d %u", q->host, address, q->imap, q->imaps, q->transcript,
-             q->timeout_ms);
+    snprintf(buf, QUERY_KEY_SIZE, "%s %s %d%d%d%d %u", q->host, address, (int)query->form, q->imap, q->imaps,
+             q->transcript, q->timeout_ms);
     return buf;
 }

@@ -1,4 +1,5 @@
-/* query.h: what GET /v1/imap-test is asked, from the raw query string to a checked request. Pure. */
+/* query.h: what GET /v1/imap-test and GET /probe are asked, from the raw query string to a checked request.
+ * Pure. */
 #ifndef API_QUERY_H
 #define API_QUERY_H
 
@@ -18,9 +19,19 @@ struct query_limits {
 
 #define QUERY_TIMEOUT_MIN_MS 1000u
 
+/* The shortest test that a scrape's own time limit leads to. */
+#define QUERY_SCRAPE_MIN_MS 100u
+
+/* What Prometheus sends with each scrape: after how many seconds it gives up. */
+#define QUERY_SCRAPE_TIMEOUT "X-Prometheus-Scrape-Timeout-Seconds"
+
+/* What the answer is: the report as JSON, or metrics for Prometheus. */
+enum query_form { QUERY_REPORT, QUERY_METRICS };
+
 struct query {
     struct probe_request probe;
     bool fresh; /* not from the result cache */
+    enum query_form form;
 };
 
 /* raw: what follows the "?", still percent-encoded, `len` bytes of anything. False: *problem tells which
@@ -28,11 +39,16 @@ struct query {
 bool query_parse(const char *raw, size_t len, const struct query_limits *limits, struct query *query,
                  struct problem *problem);
 
-/* Room for a key: host, address, ports, time. */
+/* The same for GET /probe, with the value of the header above (NULL: none), which makes the test so much
+ * shorter that its answer is there in time. */
+bool query_parse_probe(const char *raw, size_t len, const struct query_limits *limits,
+                       const char *scrape_timeout, struct query *query, struct problem *problem);
+
+/* Room for a key: host, address, form, ports, time. */
 #define QUERY_KEY_SIZE (LIMIT_HOST_BYTES + IP_TEXT_SIZE + 32)
 
-/* A text that two queries share exactly when one test answers both; `fresh` says nothing of the test. Returns
- * buf. */
+/* A text that two queries share exactly when one answer serves both; `fresh` says nothing of it. Returns buf.
+ */
 const char *query_key(const struct query *query, char buf[QUERY_KEY_SIZE]);
 
 #endif

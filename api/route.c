@@ -10,9 +10,13 @@ static const struct row {
     const char *path;
     const char *allow; /* as in the header Allow (RFC 9110 section 10.2.1) */
 } rows[ROUTE_COUNT] = {
-    [ROUTE_IMAP_TEST] = {"/v1/imap-test", get_head}, [ROUTE_CAPABILITIES] = {"/v1/capabilities", get_head},
-    [ROUTE_HEALTHZ] = {"/healthz", get_head},        [ROUTE_READYZ] = {"/readyz", get_head},
-    [ROUTE_METRICS] = {"/metrics", get_head},        [ROUTE_OPENAPI] = {"/openapi.yaml", get_head},
+    [ROUTE_IMAP_TEST] = {"/v1/imap-test", get_head},
+    [ROUTE_CAPABILITIES] = {"/v1/capabilities", get_head},
+    [ROUTE_PROBE] = {"/probe", get_head},
+    [ROUTE_HEALTHZ] = {"/healthz", get_head},
+    [ROUTE_READYZ] = {"/readyz", get_head},
+    [ROUTE_METRICS] = {"/metrics", get_head},
+    [ROUTE_OPENAPI] = {"/openapi.yaml", get_head},
 };
 
 /* Whether the comma-separated list names the method. */

@@ -249,11 +249,14 @@ bool admission_forsake(struct admission *a, struct waiter *w)
     return f != NULL;
 }
 
-/* The same report for those who did not start the test. NULL: no memory. */
-static struct shared *mark_cached(char *body)
+/* The same answer for those who did not start the test; metrics do not say for whom they were made. NULL: no
+ * memory. */
+static struct shared *mark_cached(const struct job *job)
 {
-    report_json_mark_cached(body);
-    return shared_create(body, strlen(body));
+    if (job->query.form == QUERY_REPORT) {
+        report_json_mark_cached(job->body);
+    }
+    return shared_create(job->body, strlen(job->body));
 }
 
 /* Takes those who wait off the flight, and keeps the result where it may be kept. */
@@ -299,7 +302,7 @@ static void on_job_done(struct job *job)
     own.report = copy;
     if (job->result == JOB_REPORTED) {
         own.report.body = shared_create(job->body, strlen(job->body));
-        copy.body = a->env.cache_seconds > 0 ? mark_cached(job->body) : NULL;
+        copy.body = a->env.cache_seconds > 0 ? mark_cached(job) : NULL;
     }
     struct waiter *w = land(f, &copy, &own);
     leave(a, f->client); /* before the answers: whoever has one may ask for the next test at once */

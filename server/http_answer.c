@@ -134,3 +134,22 @@ enum MHD_Result http_answer_send(struct http_answer *a, unsigned status, struct 
 {
     return queue(a, status, response, type) == MHD_YES ? MHD_YES : http_answer_overloaded(a);
 }
+
+enum MHD_Result http_answer_options(struct http_answer *a, const struct config_list *origins, unsigned routes,
+                                    const char *method, const char *path, enum route *route)
+{
+    struct problem problem;
+    const char *origin = MHD_lookup_connection_value(a->connection, MHD_HEADER_KIND, "Origin");
+    const char *wanted =
+        MHD_lookup_connection_value(a->connection, MHD_HEADER_KIND, "Access-Control-Request-Method");
+
+    if (!route_find(routes, "GET", path, route, &problem)) {
+        return http_answer_refuse(a, &problem);
+    }
+    if (cors_is_preflight(method, origin, wanted)) {
+        a->cors = cors_preflight(origins, origin, route_allow(*route));
+    }
+    struct MHD_Response *response = http_answer_lend("", 0);
+    http_answer_header(&response, MHD_HTTP_HEADER_ALLOW, route_allow(*route));
+    return http_answer_send(a, MHD_HTTP_NO_CONTENT, response, NULL);
+}

@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 
 #include "api/problem.h"
+#include "api/route.h"
 #include "server/admission.h"
 #include "server/cors.h"
 #include "server/http_rules.h"
@@ -44,5 +45,10 @@ enum MHD_Result http_answer_send(struct http_answer *a, unsigned status, struct 
 /* Sends a problem instead. */
 enum MHD_Result http_answer_refuse(struct http_answer *a, const struct problem *problem);
 enum MHD_Result http_answer_overloaded(struct http_answer *a);
+
+/* Answers OPTIONS, where origins are configured; a browser asks it without any key. `routes` as route_find()
+ * takes them; *route is set where the path names one. */
+enum MHD_Result http_answer_options(struct http_answer *a, const struct config_list *origins, unsigned routes,
+                                    const char *method, const char *path, enum route *route);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/exposition.h"
 #include "api/route.h"
 #include "server/admission.h"
 #include "server/callers.h"
@@ -163,7 +164,8 @@ static enum MHD_Result answer_report(struct request *r, const struct answer *ans
     }
     /* Whoever wants a fresh result wants it the next time too. */
     r->answer.max_age_s = r->query.fresh ? 0 : answer->max_age_s;
-    return http_answer_send(&r->answer, MHD_HTTP_OK, response, "application/json");
+    return http_answer_send(&r->answer, MHD_HTTP_OK, response,
+                            r->query.form == QUERY_METRICS ? EXPOSITION_TYPE : "application/json");
 }
 
 static enum MHD_Result answer_result(struct request *r, const struct answer *answer)
@@ -214,6 +216,14 @@ static void on_wait(struct waiter *waiter)
     caller_waiting(r->env->callers, r->caller, &(struct caller_watch){r, on_gone, on_released});
 }
 
+static bool parse_query(struct request *r, struct problem *problem)
+{
+    const char *raw = r->target_query;
+    return r->route == ROUTE_PROBE ? query_parse_probe(raw, strlen(raw), &r->env->limits,
+                                                       header_of(r, QUERY_SCRAPE_TIMEOUT), &r->query, problem)
+                                   : query_parse(raw, strlen(raw), &r->env->limits, &r->query, problem);
+}
+
 static enum MHD_Result start_test(struct request *r, uint64_t key)
 {
     const struct http_env *env = r->env;
@@ -223,7 +233,7 @@ static enum MHD_Result start_test(struct request *r, uint64_t key)
     struct timespec now;
     uint8_t client[CLIENT_KEY_SIZE];
 
-    if (!query_parse(r->target_query, strlen(r->target_query), &env->limits, &r->query, &problem)) {
+    if (!parse_query(r, &problem)) {
         return http_answer_refuse(&r->answer, &problem);
     }
     client_key(&ip, client);
@@ -271,23 +281,6 @@ static bool authorized(struct request *r, uint64_t *key, enum MHD_Result *result
     return *key != 0;
 }
 
-/* OPTIONS, where origins are configured; a browser asks it without any key. */
-static enum MHD_Result answer_options(struct request *r)
-{
-    struct problem problem;
-    const char *origin = header_of(r, "Origin");
-
-    if (!route_find(r->env->routes, "GET", r->path, &r->route, &problem)) {
-        return http_answer_refuse(&r->answer, &problem);
-    }
-    if (cors_is_preflight(r->method, origin, header_of(r, "Access-Control-Request-Method"))) {
-        r->answer.cors = cors_preflight(r->env->cors_origins, origin, route_allow(r->route));
-    }
-    struct MHD_Response *response = http_answer_lend("", 0);
-    http_answer_header(&response, MHD_HTTP_HEADER_ALLOW, route_allow(r->route));
-    return http_answer_send(&r->answer, MHD_HTTP_NO_CONTENT, response, NULL);
-}
-
 static enum MHD_Result dispatch(struct request *r)
 {
     struct problem problem;
@@ -300,8 +293,9 @@ static enum MHD_Result dispatch(struct request *r)
     if (!authorized(r, &key, &result)) {
         return result;
     }
-    return r->route == ROUTE_IMAP_TEST ? start_test(r, key)
-                                       : http_resource_send(&r->answer, r->env, r->route);
+    return r->route == ROUTE_IMAP_TEST || r->route == ROUTE_PROBE
+               ? start_test(r, key)
+               : http_resource_send(&r->answer, r->env, r->route);
 }
 
 enum MHD_Result request_complete(struct request *r)
@@ -316,8 +310,10 @@ enum MHD_Result request_complete(struct request *r)
         http_rules_body_too_large(&problem);
         return http_answer_refuse(&r->answer, &problem);
     }
-    return strcmp(r->method, "OPTIONS") == 0 && r->env->cors_origins->count > 0 ? answer_options(r)
-                                                                                : dispatch(r);
+    return strcmp(r->method, "OPTIONS") == 0 && r->env->cors_origins->count > 0
+               ? http_answer_options(&r->answer, r->env->cors_origins, r->env->routes, r->method, r->path,
+                                     &r->route)
+               : dispatch(r);
 }
 
 /* The library answers some requests by itself, most of them before their headers are seen. */

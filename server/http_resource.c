@@ -33,6 +33,7 @@ enum MHD_Result http_resource_send(struct http_answer *a, const struct http_env 
         return http_answer_send(a, MHD_HTTP_OK, http_answer_lend(openapi_yaml, openapi_yaml_len),
                                 "application/yaml");
     case ROUTE_IMAP_TEST:
+    case ROUTE_PROBE:
     case ROUTE_COUNT:
         break;
     }

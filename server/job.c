@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "api/probe_metrics.h"
 #include "api/report_json.h"
 
 struct job *job_create(const struct query *query, void (*on_done)(struct job *job), void *owner)
@@ -9,7 +10,7 @@ struct job *job_create(const struct query *query, void (*on_done)(struct job *jo
     struct job *job = calloc(1, sizeof *job);
     if (job) {
         job->query = *query;
-        job->render = report_json;
+        job->render = query->form == QUERY_METRICS ? probe_metrics : report_json;
         job->on_done = on_done;
         job->owner = owner;
         report_init(&job->report);

@@ -40,7 +40,8 @@ struct job {
     void *owner;
 };
 
-/* Renders as JSON unless `render` is changed before it is submitted. NULL: out of memory. */
+/* Renders in the form that the query asks for unless `render` is changed before it is submitted. NULL: out of
+ * memory. */
 struct job *job_create(const struct query *query, void (*on_done)(struct job *job), void *owner);
 void job_free(struct job **job);
 
