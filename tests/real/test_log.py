@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -23,11 +24,13 @@ import imapd
 import net
 import service
 import stage
+import test_privileges
 from service import slowness, wait_until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = "00-%s-%s-01" % (TRACE, PARENT)
 LOGROTATE = os.path.join(service.ROOT, "deploy", "logrotate", "imap-testd")
+DROP_IN = test_privileges.UNIT + ".d/log-file.conf"
 
 # The fields of the line of a test, in their order, but for those of each port.
 TEST_FIELDS = ["time", "level", "event", "id", "client", "host", "address", "outcome", "verdict", "deadline_exceeded",
@@ -433,6 +436,29 @@ class FileTest(LogCase):
         for packed in glob.glob(self.path + "*.gz"):
             subprocess.run(["gzip", "-d", packed], check=True)
         self.assertEqual(sorted(line["id"] for line in self.events("request")), sorted(asked))
+
+    def test_the_snippet_and_the_unit_mean_the_same_file(self):
+        with open(LOGROTATE, encoding="utf-8") as snippet, open(DROP_IN, encoding="utf-8") as drop_in:
+            path = re.search(r"^Environment=IMAP_TEST_LOG_FILE=/var/log/(.*)$", drop_in.read(), re.MULTILINE)[1]
+            drop_in.seek(0)
+            self.assertIn("LogsDirectory=%s\n" % os.path.dirname(path), drop_in.read())
+            self.assertRegex(snippet.read(), r"(?m)^/var/log/%s {$" % re.escape(path))
+
+    @test_privileges.needs_systemd
+    @test_privileges.needs_trace
+    def test_the_unit_allows_the_calls_that_a_file_needs(self):
+        with tempfile.TemporaryDirectory(prefix="imap-test-log-") as folder:
+            trace = os.path.join(folder, "trace")
+            with unittest.mock.patch.dict(os.environ, IMAP_TESTD_WRAPPER="strace -D -f -s 200 -o " + trace):
+                self.start_with_file()
+                os.rename(self.path, self.path + ".1")
+                self.reload()
+                self.service.stop()
+                wait_until(lambda: b"+++ exited with 0 +++" in pathlib.Path(trace).read_bytes(), 10 * slowness(),
+                           "the trace ends")
+            calls = test_privileges.Trace(trace, service.binary())
+        self.assertEqual(len([call for call in calls.of("openat") if self.path in call]), 2)
+        self.assertEqual(calls.names() - test_privileges.allowed_calls(), set())
 
     def test_a_name_that_cannot_be_opened_any_more(self):
         self.start_with_file()
