@@ -13,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long a line waits for room. Only the first one does: while lines are being dropped none waits. */
+/* How long a line waits for room, and for how many seconds no other one does: a reader that is always a
+ * little late would set the pace of the whole service otherwise. While lines are being dropped none waits. */
 #define WAIT_MS 20
+#define WAIT_EVERY_S 2
 
 enum kind { KIND_FILE, KIND_SOCKET, KIND_OTHER };
 
@@ -28,6 +30,7 @@ static struct {
     int fd;
     enum kind kind;
     int64_t dropped; /* lines since the last one written */
+    time_t waited_s; /* when one waited last, on the monotonic clock */
     size_t rest_len; /* of a line whose beginning is written */
     char rest[LOG_LINE_BYTES];
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER,
@@ -106,17 +109,31 @@ static ssize_t write_some(const char *bytes, size_t len)
     return write(state.fd, bytes, len);
 }
 
-static bool has_room(int wait_ms)
+static bool is_writable(int wait_ms)
 {
     struct pollfd fd = {.fd = state.fd, .events = POLLOUT};
-    return state.kind == KIND_FILE || (poll(&fd, 1, wait_ms) == 1 && (fd.revents & POLLOUT) != 0);
+    return poll(&fd, 1, wait_ms) == 1 && (fd.revents & POLLOUT) != 0;
+}
+
+static bool has_room(void)
+{
+    struct timespec now;
+    if (state.kind == KIND_FILE || is_writable(0)) {
+        return true;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (state.dropped > 0 || now.tv_sec - state.waited_s < WAIT_EVERY_S) {
+        return false;
+    }
+    state.waited_s = now.tv_sec;
+    return is_writable(WAIT_MS);
 }
 
 /* How much of it was written. */
 static size_t put(const char *bytes, size_t len)
 {
     size_t done = 0;
-    while (done < len && has_room(state.dropped > 0 ? 0 : WAIT_MS)) {
+    while (done < len && has_room()) {
         ssize_t n = write_some(bytes + done, len - done);
         if (n > 0) {
             done += (size_t)n;

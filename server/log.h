@@ -1,8 +1,8 @@
 /* log.h: the log of this process, on standard error or in a file. Any thread may log at any time.
  *
  * Nothing that is wrong with the log stops or delays the service for long. A reader that does not keep up, a
- * disk that is full and a pipe that is closed cost lines: one waits shortly for room and is dropped then, and
- * the number of those dropped is told as soon as one gets through. Of a line that was written in part the
+ * disk that is full and a pipe that is closed cost lines: one waits shortly for room now and then, the others
+ * are dropped, and their number is told as soon as one gets through. Of a line that was written in part the
  * rest goes out before all others. SIGPIPE and SIGXFSZ must be ignored by the process. */
 #ifndef SERVER_LOG_H
 #define SERVER_LOG_H

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -155,6 +156,49 @@ static void test_socket_that_is_full(void **state)
     check_reader_that_sleeps(true);
 }
 
+#define SLOW_LINES 4000
+
+/* Reads a page now and then; the rest at once when told to stop. */
+static void *on_slow_reader(void *stop)
+{
+    static const struct timespec pause = {0, 10000000};
+    char page[4096];
+    while (!atomic_load((atomic_bool *)stop)) {
+        (void)read(reader, page, sizeof page);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
+/* One that reads all the time, but less than is written, does not set the pace: 180 pages would take 1.8 s.
+ */
+static void test_reader_that_is_slow(void **state)
+{
+    (void)state;
+    char value[150];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    struct log_field field = log_text("v", value);
+    struct timespec start, end;
+    atomic_bool stop = false;
+    pthread_t thread;
+    redirect(false);
+    open_log(NULL, LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+    pthread_create(&thread, NULL, on_slow_reader, &stop);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int i = 0; i < SLOW_LINES; i++) {
+        log_event(LOG_LEVEL_INFO, "line", &field, 1);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    free(drain());
+    log_event(LOG_LEVEL_INFO, "awake", NULL, 0);
+    free(drain());
+    restore();
+    assert_true((end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 < 1000);
+}
+
 static void test_pipe_that_is_closed(void **state)
 {
     (void)state;
@@ -213,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_pipe_that_is_full),
         cmocka_unit_test(test_socket_that_is_full),
+        cmocka_unit_test(test_reader_that_is_slow),
         cmocka_unit_test(test_pipe_that_is_closed),
         cmocka_unit_test(test_changes_of_level),
     };
