@@ -140,6 +140,13 @@ static void test_bounds(void **state)
         assert_null(strstr(line, "k60"));
         assert_non_null(strstr(line, format == LOG_FORMAT_JSON ? ",\"cut\":true}\n" : " cut=true\n"));
         assert_true(strlen(line) > LOG_LINE_BYTES - 400);
+        if (format == LOG_FORMAT_JSON) {
+            json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+            assert_non_null(object);
+            json_decref(object);
+        } else {
+            assert_non_null(strstr(line, "\\\"\xE2\x80\xA6\" cut=true\n"));
+        }
         free(line);
     }
 }
