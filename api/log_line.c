@@ -1,21 +1,19 @@
 #include "api/log_line.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "api/json_out.h"
 #include "api/time_text.h"
-#include "probe/base/arena.h"
-#include "probe/base/buf.h"
 #include "probe/base/limits.h"
 
-/* Enough for all fields of a line, each character of four bytes or doubled by an escape. */
-#define BUILD_BYTES ((size_t)128 * 1024)
+/* How a line ends, kept free for it. */
+#define JSON_CUT ",\"cut\":true"
+#define JSON_END "}\n"
+#define TEXT_CUT " cut=true"
+#define TEXT_END "\n"
+#define ROOM (LOG_LINE_BYTES - sizeof JSON_CUT JSON_END)
 
 struct log_field log_text(const char *key, const char *value)
 {
@@ -39,7 +37,7 @@ struct log_field log_bool(const char *key, bool value)
 
 struct log_field log_ms(const char *key, double value)
 {
-    return (struct log_field){.key = key, .type = LOG_MS, .ms = isfinite(value) ? round(value * 10) / 10 : 0};
+    return (struct log_field){.key = key, .type = LOG_MS, .ms = isfinite(value) ? value : 0};
 }
 
 const char *log_level_name(enum log_level level)
@@ -48,64 +46,47 @@ const char *log_level_name(enum log_level level)
     return names[level];
 }
 
-/* A time beyond the calendar becomes the epoch. */
-static void format_time(time_t now, char out[TIME_TEXT_SIZE])
+/* A line as far as it is there. It is written straight, without a library's tree of values: what goes in is
+ * keys of ours and what text_show_in() let through, and each test that is run costs a line. */
+struct line {
+    char *bytes;
+    size_t len;
+    bool full; /* something did not fit, and is missing */
+};
+
+static void add(struct line *l, const char *bytes, size_t len)
 {
-    if (!time_text(now, out)) {
-        (void)time_text(0, out);
+    if (len > ROOM - l->len) {
+        l->full = true;
+    } else {
+        memcpy(l->bytes + l->len, bytes, len);
+        l->len += len;
     }
 }
 
-/* The new JSON value of a field, NULL: no memory. */
-static json_t *json_value(struct arena *arena, const struct log_field *field)
+static void add_string(struct line *l, const char *s)
 {
-    switch (field->type) {
-    case LOG_INT:
-        return json_integer(field->number);
-    case LOG_MS:
-        return json_real(field->ms);
-    case LOG_BOOL:
-        return json_boolean(field->number);
-    case LOG_TEXT:
-        break;
-    }
-    if (field->text.data == NULL) {
-        return json_null();
-    }
-    const char *shown = text_show(arena, field->text, LIMIT_QUOTED_CHARS, NULL);
-    return shown != NULL ? json_string_nocheck(shown) : NULL;
+    add(l, s, strlen(s));
 }
 
-/* line[key] = value. Keys are ours and values went through text_show(): Jansson need not look again whether
- * they are UTF-8. */
-static bool put(json_t *line, const char *key, json_t *value)
+/* In quotation marks, with a backslash in front of those inside and of backslashes: all that JSON (RFC 8259
+ * section 7) asks for where control characters are gone already. */
+static void add_quoted(struct line *l, const char *s, size_t len)
 {
-    return json_object_set_new_nocheck(line, key, value) == 0;
+    size_t start = 0;
+    add(l, "\"", 1);
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] == '"' || s[i] == '\\') {
+            add(l, s + start, i - start);
+            add(l, "\\", 1);
+            start = i;
+        }
+    }
+    add(l, s + start, len - start);
+    add(l, "\"", 1);
 }
 
-static bool build_json(struct buf *b, struct arena *arena, const char *head[3],
-                       const struct log_field *fields, size_t count, bool cut)
-{
-    static const char *const head_keys[3] = {"time", "level", "event"};
-    json_t *line = json_object();
-    bool ok = line != NULL;
-    for (size_t i = 0; ok && i < 3; i++) {
-        ok = put(line, head_keys[i], json_string_nocheck(head[i]));
-    }
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = put(line, fields[i].key, json_value(arena, &fields[i]));
-    }
-    if (ok && cut) {
-        ok = put(line, "cut", json_true());
-    }
-    char *text = ok ? json_out_string(line, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-    json_decref(line);
-    ok = text != NULL && buf_append(b, text, strlen(text)) == BUF_OK;
-    free(text);
-    return ok;
-}
-
-/* Characters that a value may hold without quotation marks. */
+/* Characters that a value of a text line may hold without quotation marks. */
 static bool is_plain(const char *s)
 {
     static const char plain[] =
@@ -113,80 +94,89 @@ static bool is_plain(const char *s)
     return s[0] != '\0' && s[strspn(s, plain)] == '\0';
 }
 
-static bool append_quoted(struct buf *b, const char *s)
+static void add_value(struct line *l, enum log_format format, const struct log_field *field)
 {
-    if (is_plain(s)) {
-        return buf_append(b, s, strlen(s)) == BUF_OK;
-    }
-    bool ok = buf_append(b, "\"", 1) == BUF_OK;
-    while (ok && s[0] != '\0') {
-        size_t run = strcspn(s, "\"\\");
-        ok = buf_append(b, s, run) == BUF_OK;
-        s += run;
-        if (ok && s[0] != '\0') {
-            ok = buf_append(b, "\\", 1) == BUF_OK && buf_append(b, s, 1) == BUF_OK;
-            s++;
-        }
-    }
-    return ok && buf_append(b, "\"", 1) == BUF_OK;
-}
-
-static bool append_field(struct buf *b, struct arena *arena, const struct log_field *field)
-{
+    char text[TEXT_SHOWN_SIZE(LIMIT_QUOTED_CHARS)];
+    size_t len;
     switch (field->type) {
     case LOG_INT:
-        return buf_printf(b, " %s=%" PRId64, field->key, field->number) == BUF_OK;
+        snprintf(text, sizeof text, "%" PRId64, field->number);
+        add_string(l, text);
+        break;
     case LOG_MS:
-        return buf_printf(b, " %s=%.1f", field->key, field->ms) == BUF_OK;
+        add(l, text, ms_text(field->ms, text));
+        break;
     case LOG_BOOL:
-        return buf_printf(b, " %s=%s", field->key, field->number ? "true" : "false") == BUF_OK;
+        add_string(l, field->number ? "true" : "false");
+        break;
     case LOG_TEXT:
+        len = text_show_in(text, field->text, LIMIT_QUOTED_CHARS);
+        if (format == LOG_FORMAT_TEXT && is_plain(text)) {
+            add(l, text, len);
+        } else {
+            add_quoted(l, text, len);
+        }
         break;
     }
-    if (field->text.data == NULL) {
-        return true;
-    }
-    const char *shown = text_show(arena, field->text, LIMIT_QUOTED_CHARS, NULL);
-    return shown != NULL && buf_printf(b, " %s=", field->key) == BUF_OK && append_quoted(b, shown);
 }
 
-static bool build_text(struct buf *b, struct arena *arena, const char *head[3],
-                       const struct log_field *fields, size_t count, bool cut)
+static bool is_absent(const struct log_field *field)
 {
-    bool ok = buf_printf(b, "%s %-5s %s", head[0], head[1], head[2]) == BUF_OK;
-    for (size_t i = 0; ok && i < count; i++) {
-        ok = append_field(b, arena, &fields[i]);
-    }
-    return ok && (!cut || buf_append(b, " cut=true", strlen(" cut=true")) == BUF_OK);
+    return (field->type == LOG_TEXT && field->text.data == NULL) || (field->type == LOG_MS && field->ms < 0);
 }
 
-char *log_line(enum log_format format, time_t now, enum log_level level, const char *event,
-               const struct log_field *fields, size_t count, size_t *len)
+static void add_field(struct line *l, enum log_format format, const struct log_field *field)
 {
+    bool json = format == LOG_FORMAT_JSON, absent = is_absent(field);
+    if (absent && !json) {
+        return;
+    }
+    add_string(l, json ? ",\"" : " ");
+    add_string(l, field->key);
+    add_string(l, json ? "\":" : "=");
+    if (absent) {
+        add_string(l, "null");
+    } else {
+        add_value(l, format, field);
+    }
+}
+
+/* A time beyond the calendar becomes the epoch. */
+static void add_head(struct line *l, enum log_format format, time_t now, enum log_level level,
+                     const char *event)
+{
+    bool json = format == LOG_FORMAT_JSON;
+    const char *name = log_level_name(level);
     char time[TIME_TEXT_SIZE];
-    format_time(now, time);
-    const char *head[3] = {time, log_level_name(level), event};
-    struct buf b;
-    buf_init(&b, BUILD_BYTES);
-    bool ok = true;
-    /* Fields are ordered by weight, so a line that is too long loses its last ones. */
-    for (size_t keep = count < LOG_LINE_FIELDS ? count : LOG_LINE_FIELDS; ok; keep--) {
-        struct arena arena;
-        arena_init(&arena, BUILD_BYTES);
-        buf_consume(&b, b.len);
-        ok = (format == LOG_FORMAT_JSON ? build_json : build_text)(&b, &arena, head, fields, keep,
-                                                                   keep < count);
-        arena_deinit(&arena);
-        if (keep == 0 || b.len + 1 <= LOG_LINE_BYTES) {
-            break;
+    if (!time_text(now, time)) {
+        (void)time_text(0, time);
+    }
+    add_string(l, json ? "{\"time\":\"" : "");
+    add_string(l, time);
+    add_string(l, json ? "\",\"level\":\"" : " ");
+    add_string(l, name);
+    add_string(l, json ? "\",\"event\":\"" : strlen(name) < strlen("error") ? "  " : " ");
+    add_string(l, event);
+    add_string(l, json ? "\"" : "");
+}
+
+size_t log_line(char out[LOG_LINE_SIZE], enum log_format format, time_t now, enum log_level level,
+                const char *event, const struct log_field *fields, size_t count)
+{
+    bool json = format == LOG_FORMAT_JSON, cut = count > LOG_LINE_FIELDS;
+    struct line l = {.bytes = out};
+    add_head(&l, format, now, level, event);
+    /* Fields are ordered by weight: a line that is too long loses its last ones. */
+    for (size_t i = 0; i < count && i < LOG_LINE_FIELDS && !l.full; i++) {
+        size_t before = l.len;
+        add_field(&l, format, &fields[i]);
+        if (l.full) {
+            l.len = before;
+            cut = true;
         }
     }
-    char *line = ok ? malloc(b.len + 2) : NULL;
-    if (line != NULL) {
-        memcpy(line, b.data, b.len);
-        memcpy(line + b.len, "\n", 2);
-        *len = b.len + 1;
-    }
-    buf_deinit(&b);
-    return line;
+    const char *end = json ? (cut ? JSON_CUT JSON_END : JSON_END) : (cut ? TEXT_CUT TEXT_END : TEXT_END);
+    size_t end_len = strlen(end);
+    memcpy(out + l.len, end, end_len + 1);
+    return l.len + end_len;
 }

@@ -14,6 +14,7 @@
 /* Longest line, line end included. One write of this size to a pipe is never mixed with another's (POSIX
  * PIPE_BUF, at least 4096 on Linux). */
 #define LOG_LINE_BYTES 4096u
+#define LOG_LINE_SIZE (LOG_LINE_BYTES + 1u)
 #define LOG_LINE_FIELDS 64u
 
 enum log_format { LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
@@ -28,7 +29,7 @@ struct log_field {
     enum log_type type;
     struct text text; /* LOG_TEXT; absent: null in JSON, left out of a text line */
     int64_t number;   /* LOG_INT; LOG_BOOL: 0 or 1 */
-    double ms;        /* LOG_MS, shown to 0.1 */
+    double ms;        /* LOG_MS, shown to 0.1; below zero (a time not reached): as an absent text */
 };
 
 /* A NUL-terminated string, which must outlive the field. */
@@ -41,10 +42,11 @@ struct log_field log_ms(const char *key, double value);
 /* "error", "warn", "info", "debug". */
 const char *log_level_name(enum log_level level);
 
-/* The line with its line end and a NUL; *len counts the former. The caller frees it. Long values are cut with
- * an ellipsis; fields over LOG_LINE_FIELDS, or that do not fit into LOG_LINE_BYTES, are left off at the end,
- * and "cut" says so. NULL: no memory. */
-char *log_line(enum log_format format, time_t now, enum log_level level, const char *event,
-               const struct log_field *fields, size_t count, size_t *len);
+/* Writes the line with its line end and a NUL to `out`; returns its length without the latter. Takes no
+ * memory, so that what is wrong when there is none can be told. Long values are cut with an ellipsis; fields
+ * over LOG_LINE_FIELDS, or that do not fit into LOG_LINE_BYTES, are left off at the end, and "cut" says so.
+ */
+size_t log_line(char out[LOG_LINE_SIZE], enum log_format format, time_t now, enum log_level level,
+                const char *event, const struct log_field *fields, size_t count);
 
 #endif

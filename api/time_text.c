@@ -26,3 +26,21 @@ bool time_text(int64_t seconds, char out[TIME_TEXT_SIZE])
     two_digits(out + 17, tm.tm_sec);
     return true;
 }
+
+size_t ms_text(double ms, char out[MS_TEXT_SIZE])
+{
+    double bounded = ms > 0 ? ms : 0;
+    uint64_t tenths = (uint64_t)((bounded < MS_TEXT_MAX ? bounded : MS_TEXT_MAX) * 10 + 0.5);
+    char digits[MS_TEXT_SIZE];
+    size_t n = 0, len = 0;
+    for (; tenths > 0 || n < 2; tenths /= 10) {
+        digits[n++] = (char)('0' + tenths % 10);
+    }
+    while (n > 1) {
+        out[len++] = digits[--n];
+    }
+    out[len++] = '.';
+    out[len++] = digits[0];
+    out[len] = '\0';
+    return len;
+}

@@ -176,6 +176,9 @@ static enum admission_result start(struct admission *a, const struct query *quer
         open_flight(f);
     }
     f->starter = w;
+    if (w->origin) {
+        f->job->origin = *w->origin;
+    }
     a->in_flight++;
     join(f, w);
     pool_submit(a->env.pool, peer_lane(f->client), f->job);
@@ -297,7 +300,7 @@ static void on_job_done(struct job *job)
     struct flight *f = job->owner;
     struct admission *a = f->admission;
     struct answer own = {.result = job->result, .retry_after_s = job->retry_after_s};
-    struct cached copy = {NULL, job->verdict, job->address, job->dns_ms, job->test_ms};
+    struct cached copy = {NULL, job->verdict, job->address, job->dns_ms, job->test_ms, job->phases};
 
     own.report = copy;
     if (job->result == JOB_REPORTED) {

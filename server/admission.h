@@ -42,7 +42,8 @@ struct answer {
 /* One who waits; lives in the request. Calls come while and after the admission's own calls, never within. */
 struct waiter {
     struct waiter *next, **link;
-    struct flight *flight; /* NULL: does not wait, or no more */
+    struct flight *flight;       /* NULL: does not wait, or no more */
+    const struct origin *origin; /* for the log of a test that it starts; NULL: nothing is known */
     /* Before it waits, from within admission_ask(): no answer can come earlier. */
     void (*on_wait)(struct waiter *waiter);
     /* Once, from a worker's thread, unless admission_forsake() came first; the waiter is its owner's again.

@@ -9,6 +9,7 @@
 
 #include "probe/report/report.h"
 #include "server/shared.h"
+#include "server/timing.h"
 
 struct cache;
 
@@ -18,6 +19,7 @@ struct cached {
     enum verdict verdict;
     struct ip address; /* as in struct job */
     double dns_ms, test_ms;
+    struct port_phases phases; /* none: not known */
 };
 
 /* Results answer for `seconds` (0: none is kept). Bounded by the number of results and by the bytes of them

@@ -309,12 +309,14 @@ static void read_forwarded(struct client *client, struct text value)
 
 void client_header(struct client *client, struct text name, struct text value)
 {
-    if (!client->proxied) {
+    bool x = text_is(name, "X-Forwarded-For");
+    if (!x && !text_is(name, "Forwarded")) {
         return;
     }
-    if (text_is(name, "X-Forwarded-For")) {
+    client->ignored = !client->proxied;
+    if (client->proxied && x) {
         read_x_forwarded_for(client, value);
-    } else if (text_is(name, "Forwarded")) {
+    } else if (client->proxied) {
         read_forwarded(client, value);
     }
 }

@@ -39,6 +39,7 @@ struct client {
     const struct client_proxies *proxies; /* borrowed */
     struct ip peer;
     bool proxied; /* the peer is a trusted proxy */
+    bool ignored; /* it is none, and names somebody nevertheless */
     struct client_walk x_forwarded_for, forwarded;
 };
 

@@ -228,7 +228,8 @@ static bool take_default(struct load *load, const struct option *option)
     if (option == &options[OPTION_WORKERS]) {
         load->config->workers = count_cores(option->max);
     } else if (option == &options[OPTION_LOG_FORMAT]) {
-        load->config->log_format = isatty(STDERR_FILENO) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+        bool terminal = !load->config->log_file && isatty(STDERR_FILENO);
+        load->config->log_format = terminal ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
     }
     return true;
 }

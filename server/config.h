@@ -41,13 +41,14 @@ struct config {
     unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
     char *trust_file, *api_key_file; /* were readable at start; NULL: none */
+    char *log_file;                  /* NULL: standard error */
     char *admin_listen;              /* config_endpoint() with port; NULL: none */
     char *check;                     /* host_parse() takes it; NULL: serve */
     uint16_t imap_port, imaps_port;  /* never equal */
     enum log_format log_format;
     enum log_level log_level;
     struct ip address; /* with check: connect there; family 0: resolve */
-    bool transcript, json, help, version;
+    bool access_log, transcript, json, help, version;
     bool given[OPTION_COUNT]; /* set by the operator, not by default */
 };
 

@@ -114,6 +114,26 @@ static bool check_flag(const char *value, struct bounds b, void *field, char *wh
     return true;
 }
 
+static bool check_switch(const char *value, struct bounds b, void *field, char *why)
+{
+    (void)b;
+    bool on = strcmp(value, "on") == 0;
+    if (!on && strcmp(value, "off") != 0) {
+        snprintf(why, VALUE_WHY_SIZE, "is neither on nor off");
+        return false;
+    }
+    *(bool *)field = on;
+    return true;
+}
+
+static bool check_path(const char *value, struct bounds b, void *field, char *why)
+{
+    (void)b;
+    (void)field;
+    snprintf(why, VALUE_WHY_SIZE, "is no name of a file");
+    return value[0] != '\0';
+}
+
 static bool check_file(const char *value, struct bounds b, void *field, char *why)
 {
     (void)b;
@@ -295,9 +315,11 @@ static const struct row {
     [VALUE_LOG_FORMAT] = {check_log_format, STORE_FIELD},
     [VALUE_LOG_LEVEL] = {check_log_level, STORE_FIELD},
     [VALUE_FLAG] = {check_flag, STORE_FIELD},
+    [VALUE_SWITCH] = {check_switch, STORE_FIELD},
     [VALUE_ADDRESS] = {check_address, STORE_FIELD},
     [VALUE_COMMAND] = {check_flag, STORE_FIELD},
     [VALUE_FILE] = {check_file, STORE_TEXT},
+    [VALUE_PATH] = {check_path, STORE_TEXT},
     [VALUE_LISTEN] = {check_listen, STORE_TEXT},
     [VALUE_HOST] = {check_host, STORE_TEXT},
     [VALUE_LISTEN_LIST] = {check_listen, STORE_LIST},

@@ -15,9 +15,11 @@ enum value_kind {
     VALUE_LOG_FORMAT, /* enum log_format */
     VALUE_LOG_LEVEL,  /* enum log_level */
     VALUE_FLAG,       /* bool, alone on the command line; true or false in the environment */
+    VALUE_SWITCH,     /* bool: on or off */
     VALUE_ADDRESS,    /* struct ip */
     VALUE_COMMAND,    /* bool, on the command line only */
     VALUE_FILE,       /* the rest of the kinds: text, kept by the caller */
+    VALUE_PATH,       /* of a file that need not be there */
     VALUE_LISTEN,
     VALUE_HOST,
     VALUE_LISTEN_LIST,

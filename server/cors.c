@@ -4,7 +4,9 @@
 #include <string.h>
 
 /* Beside the key and the id, what libraries for scripts add unasked. */
-#define ALLOW_HEADERS "Authorization, X-Request-Id, Cache-Control, Content-Type, Pragma, X-Requested-With"
+#define ALLOW_HEADERS                                                                                        \
+    "Authorization, X-Request-Id, Cache-Control, Content-Type, Pragma, X-Requested-With, traceparent, "      \
+    "tracestate"
 #define EXPOSE_HEADERS "X-Request-Id, Retry-After, Age, Server-Timing"
 #define MAX_AGE_S "600"
 

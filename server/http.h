@@ -23,6 +23,7 @@ struct http_env {
     const struct keys *keys;                /* NULL: none needed */
     const struct client_proxies *proxies;   /* whose word on the client counts */
     const struct config_list *cors_origins; /* whose scripts may read the answers */
+    bool access_log;                        /* whether requests that end well are logged */
     struct rate client_rate, target_rate;
     struct query_limits limits;
     unsigned routes;             /* what this port serves, a set as of route_find() */

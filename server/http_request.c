@@ -13,11 +13,12 @@
 #include "server/cors.h"
 #include "server/http_answer.h"
 #include "server/http_head.h"
+#include "server/http_log.h"
 #include "server/http_resource.h"
 #include "server/http_rules.h"
 #include "server/keys.h"
-#include "server/log.h"
 #include "server/metrics.h"
+#include "server/timing.h"
 
 /* Of a body whose length was not announced; a caller that sends more is not listening. */
 #define MOST_BODY_READ (16u * LIMIT_REQUEST_BODY_BYTES)
@@ -33,6 +34,7 @@ struct request {
     struct http_answer answer;
     struct caller *caller; /* NULL: not watched */
     struct client client;  /* who asks */
+    struct origin origin;  /* the same for the log of the test */
     struct http_head head;
     char *uri;  /* the target as sent; NULL: no memory was left for it */
     char *path; /* in it, without the query, which no log shows: callers put keys there as well */
@@ -106,6 +108,9 @@ static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char 
     (void)kind;
     http_head_header(&r->head, name, text);
     client_header(&r->client, name, text);
+    if (text_is(name, "traceparent")) {
+        traceparent_take(&r->origin.trace, text);
+    }
     return MHD_YES;
 }
 
@@ -151,12 +156,12 @@ static enum MHD_Result answer_report(struct request *r, const struct answer *ans
 {
     const struct cached *report = &answer->report;
     struct MHD_Response *response = http_answer_share(report->body);
-    char text[64];
+    char text[TIMING_SIZE];
 
     r->verdict = verdict_name(report->verdict);
     r->tested = report->address;
     r->cached = answer->cached;
-    snprintf(text, sizeof text, "dns;dur=%.1f, test;dur=%.1f", report->dns_ms, report->test_ms);
+    timing_header(text, report->dns_ms, report->test_ms, &report->phases, answer->cached);
     http_answer_header(&response, "Server-Timing", text);
     if (answer->cached) {
         snprintf(text, sizeof text, "%u", answer->age_s);
@@ -242,7 +247,9 @@ static enum MHD_Result start_test(struct request *r, uint64_t key)
         memcpy(client + 1, &key, sizeof key);
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
-    r->waiter = (struct waiter){.on_wait = on_wait, .on_answer = on_answer};
+    memcpy(r->origin.id, r->answer.id, sizeof r->origin.id);
+    r->origin.client = ip;
+    r->waiter = (struct waiter){.on_wait = on_wait, .on_answer = on_answer, .origin = &r->origin};
     switch (admission_ask(env->admission, &r->query, client,
                           (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec, &r->waiter, &answer)) {
     case ADMISSION_WAITING:
@@ -329,49 +336,33 @@ static void take_library_status(struct request *r)
     }
 }
 
-static void log_request(const struct request *r, bool sent)
+static void tell(const struct request *r, bool sent, double duration_ms)
 {
-    char client[IP_TEXT_SIZE] = "", peer[IP_TEXT_SIZE] = "", tested[IP_TEXT_SIZE] = "";
-    struct ip ip = client_ip(&r->client);
-    struct timespec now;
+    struct http_record record = {.id = r->answer.id, .method = r->method, .path = r->path};
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (ip.family != 0) {
-        ip_format(&ip, client);
-        ip_format(&r->client.peer, peer);
-    }
-    if (r->tested.family != 0) {
-        ip_format(&r->tested, tested);
-    }
-    struct log_field fields[] = {
-        log_text("id", r->answer.id),
-        log_text("client", client),
-        log_text("proxy", r->client.proxied ? peer : NULL),
-        log_text("method", r->method ? r->method : ""),
-        log_text("path", r->path ? r->path : ""),
-        log_int("status", (int64_t)r->answer.status),
-        log_text("host", r->waiter.on_wait ? r->query.probe.host : NULL),
-        log_text("address", r->tested.family != 0 ? tested : NULL),
-        log_text("verdict", r->answer.status == MHD_HTTP_OK ? r->verdict : NULL),
-        log_bool("cached", r->cached),
-        log_text("problem", r->answer.problem),
-        log_text("aborted", sent ? NULL : "client"),
-        log_ms("duration_ms", ms_between(&r->started, &now)),
-    };
-    log_event(LOG_LEVEL_INFO, "request", fields, sizeof fields / sizeof fields[0]);
+    record.client = &r->client;
+    record.trace = &r->origin.trace;
+    record.status = r->answer.status;
+    record.host = r->waiter.on_wait ? r->query.probe.host : NULL;
+    record.verdict = r->answer.status == MHD_HTTP_OK ? r->verdict : NULL;
+    record.problem = r->answer.problem;
+    record.tested = r->tested;
+    record.cached = r->cached;
+    record.aborted = !sent;
+    record.duration_ms = duration_ms;
+    http_log_proxy(&r->client);
+    http_log_request(&record, r->env->access_log);
 }
 
-static void count_request(const struct request *r)
+static void count(const struct request *r, double duration_ms)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     const struct metrics_request done = {
         .route = r->route,
         .status = r->answer.status,
         .refused = r->answer.problem && r->answer.status != 0,
         .problem = r->answer.code,
         .by_target = r->answer.by_target,
-        .seconds = ms_between(&r->started, &now) / 1e3,
+        .seconds = duration_ms / 1e3,
     };
     metrics_request(r->env->metrics, &done);
 }
@@ -379,11 +370,13 @@ static void count_request(const struct request *r)
 void request_end(struct request **request, bool sent)
 {
     struct request *r = *request;
+    struct timespec now;
     *request = NULL;
     caller_asking(r->env->callers, r->caller);
     take_library_status(r);
-    log_request(r, sent);
-    count_request(r);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    tell(r, sent, ms_between(&r->started, &now));
+    count(r, ms_between(&r->started, &now));
     free(r->uri);
     free(r);
 }

@@ -9,8 +9,7 @@
 #include "server/admission.h"
 #include "server/config.h"
 #include "server/job.h"
-
-#define HTTP_ID_SIZE 65
+#include "server/origin.h"
 
 /* The caller's request id where it can do no harm in a header or a log, else a random one. NULL: none given.
  */

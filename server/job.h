@@ -8,6 +8,8 @@
 #include "api/piece_cache.h"
 #include "api/query.h"
 #include "probe/report/report.h"
+#include "server/origin.h"
+#include "server/timing.h"
 #include "server/turns.h"
 
 enum job_result {
@@ -34,7 +36,9 @@ struct job {
     enum verdict verdict;
     struct ip address; /* that was connected to, or was tried last; family 0: none */
     bool deadline_exceeded;
-    double dns_ms, test_ms; /* for Server-Timing */
+    double dns_ms, test_ms; /* these two for Server-Timing */
+    struct port_phases phases;
+    struct origin origin; /* for the log */
 
     void (*on_done)(struct job *job); /* from the worker's thread; the job is the owner's again */
     void *owner;

@@ -16,6 +16,7 @@
 #include "server/client.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/http_log.h"
 #include "server/keys.h"
 #include "server/limiter.h"
 #include "server/listen.h"
@@ -208,6 +209,7 @@ static bool listen_all(struct service *s, char *why)
         struct http_env env = {.admission = s->admission, .callers = s->callers, .keys = s->keys};
         env.proxies = s->proxies;
         env.cors_origins = &s->config.cors_origin;
+        env.access_log = s->config.access_log;
         env.client_rate = s->config.client_rate;
         env.target_rate = s->config.target_rate;
         env.limits = (struct query_limits){s->config.imap_port, s->config.imaps_port, s->config.deadline_ms};
@@ -281,13 +283,17 @@ static void tell_reload_failed(const char *why)
     log_event(LOG_LEVEL_ERROR, "reload_failed", &field, 1);
 }
 
-/* Trusted roots and API keys are read anew; tests under way end with the old roots. A file that cannot be
- * read changes nothing of what it stands for. */
+/* The log file is opened anew, trusted roots and API keys are read anew; tests under way end with the old
+ * roots. A file that cannot be opened changes nothing of what it stands for. */
 static void reload(struct service *s)
 {
     char why[WHY_SIZE] = "";
-    struct tls_env *tls = tls_env_create(s->config.trust_file, why, sizeof why);
 
+    if (!log_reopen(why, sizeof why)) {
+        tell_reload_failed(why);
+    }
+    http_log_rearm();
+    struct tls_env *tls = tls_env_create(s->config.trust_file, why, sizeof why);
     if (tls) {
         tls_env_release(&s->tls);
         s->tls = tls;
@@ -317,6 +323,10 @@ static int wait_for_end(struct service *s, const sigset_t *signals)
         int received = sigwaitinfo(signals, NULL);
         if (received == SIGHUP) {
             reload(s);
+        } else if (received == SIGUSR1) {
+            log_more();
+        } else if (received == SIGUSR2) {
+            log_as_configured();
         } else if (received > 0) {
             return received;
         }
@@ -333,10 +343,16 @@ static int serve(struct service *s)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
+    sigaddset(&signals, SIGUSR2);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log file at the limit of its size is as good as a full disk */
 
-    log_open(s->config.log_format, s->config.log_level);
+    if (!log_open(s->config.log_file, s->config.log_format, s->config.log_level, why, WHY_SIZE)) {
+        fprintf(stderr, "imap-testd: %s\n", why);
+        return EXIT_USAGE;
+    }
     warn_of_unknown_variables();
     if (!build(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
@@ -361,8 +377,9 @@ static int check(struct service *s)
     char why[WHY_SIZE] = "";
 
     signal(SIGPIPE, SIG_IGN);
-    log_open(s->config.log_format,
-             s->config.log_level < LOG_LEVEL_WARN ? s->config.log_level : LOG_LEVEL_WARN);
+    (void)log_open(NULL, s->config.log_format, /* --log-file is the service's */
+                   s->config.log_level < LOG_LEVEL_WARN ? s->config.log_level : LOG_LEVEL_WARN, why,
+                   WHY_SIZE);
     s->config.workers = 1;
     s->config.target_rate.count = 0;
     if (!build(s, why)) {

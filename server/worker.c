@@ -9,6 +9,7 @@
 #include "api/piece_cache.h"
 #include "probe/net/chain_cache.h"
 #include "server/job.h"
+#include "server/job_log.h"
 #include "server/metrics.h"
 #include "server/outbox.h"
 
@@ -157,17 +158,20 @@ static void on_probe_done(void *owner, const struct probe_end *end)
 
     unlink_job(job);
     job->retry_after_s = end->retry_after_s;
+    job->address = tested_address(&job->report);
     if (end->outcome == PROBE_REPORTED) {
         job->verdict = job->report.verdict;
-        job->address = tested_address(&job->report);
         job->deadline_exceeded = job->report.deadline_exceeded;
         job->dns_ms = job->report.dns.duration_ms;
         job->test_ms = job->report.duration_ms;
+        job->phases = timing_of(&job->report);
         job->body = job->render(&job->report, w->pieces);
         if (!job->body) {
             result = JOB_OVERLOADED;
         }
     }
+    job->result = result;
+    job_log(job);
     hand_back(w, job, result);
 }
 

@@ -205,3 +205,21 @@ const char *text_show(struct arena *arena, struct text in, size_t max_chars, boo
     memcpy(out + len, ELLIPSIS, tail);
     return out;
 }
+
+size_t text_show_in(char *out, struct text in, size_t max_chars)
+{
+    bool whole = true;
+    size_t len = in.len;
+    if (in.data == NULL || (in.len <= max_chars && is_plain(in))) {
+        memcpy(out, len > 0 ? in.data : "", len);
+    } else {
+        len = show_up_to(in, max_chars, out, &whole);
+    }
+    if (!whole && max_chars > 0) {
+        len = show_up_to(in, max_chars - 1, out, &whole);
+        memcpy(out + len, ELLIPSIS, strlen(ELLIPSIS));
+        len += strlen(ELLIPSIS);
+    }
+    out[len] = '\0';
+    return len;
+}

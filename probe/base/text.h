@@ -33,4 +33,9 @@ uint32_t text_hash_nocase(struct text t);
  * string, an empty one for the absent text; NULL when memory has run out. O(max_chars). */
 const char *text_show(struct arena *arena, struct text in, size_t max_chars, bool *cut);
 
+/* The same into out[TEXT_SHOWN_SIZE(max_chars)], for those who must not want for memory. Returns its length.
+ */
+#define TEXT_SHOWN_SIZE(max_chars) ((size_t)(max_chars)*4u + 1u)
+size_t text_show_in(char *out, struct text in, size_t max_chars);
+
 #endif

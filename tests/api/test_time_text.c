@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <float.h>
+#include <math.h>
 
 #include "api/time_text.h"
 
@@ -34,8 +36,29 @@ static void test_times(void **state)
     }
 }
 
+static void test_durations(void **state)
+{
+    (void)state;
+    static const struct {
+        double ms;
+        const char *text;
+    } rows[] = {
+        {0, "0.0"},        {0.04, "0.0"},     {0.05, "0.1"},
+        {0.96, "1.0"},     {9.94, "9.9"},     {12.34, "12.3"},
+        {182.4, "182.4"},  {31, "31.0"},      {86400000.06, "86400000.1"},
+        {-1, "0.0"},       {NAN, "0.0"},      {-INFINITY, "0.0"},
+        {MS_TEXT_MAX, "1000000000000000.0"},  {INFINITY, "1000000000000000.0"},
+        {DBL_MAX, "1000000000000000.0"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char s[MS_TEXT_SIZE];
+        assert_int_equal(ms_text(rows[i].ms, s), strlen(rows[i].text));
+        assert_string_equal(s, rows[i].text);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_times)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_times), cmocka_unit_test(test_durations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

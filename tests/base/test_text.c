@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -72,6 +73,16 @@ static const struct show_case shows[] = {
      "a" BAD BAD BAD "b" BAD "c" BAD BAD "d"},
 };
 
+/* text_show_in() says the same, in no more room than it asks for. */
+static void assert_same_in_place(struct text in, size_t max, const char *shown)
+{
+    char *out = malloc(TEXT_SHOWN_SIZE(max));
+    assert_non_null(out);
+    assert_int_equal(text_show_in(out, in, max), strlen(shown));
+    assert_string_equal(out, shown);
+    free(out);
+}
+
 static void test_show(void **state)
 {
     (void)state;
@@ -88,6 +99,7 @@ static void test_show(void **state)
             fail_msg("%s: %s, not %s", shows[i].name, out, shows[i].out);
         }
         assert_false(cut);
+        assert_same_in_place(in, 512, out);
         arena_deinit(&a);
     }
 }
@@ -170,6 +182,7 @@ static void test_cut(void **state)
         assert_string_equal(text_show(&a, (struct text){cuts[i].in, cuts[i].len}, cuts[i].max, &cut), out);
         assert_true(cut);
         assert_string_equal(text_show(&a, (struct text){cuts[i].in, cuts[i].len}, cuts[i].max, NULL), out);
+        assert_same_in_place((struct text){cuts[i].in, cuts[i].len}, cuts[i].max, out);
         arena_deinit(&a);
     }
 }
@@ -188,6 +201,7 @@ static void test_show_bounds(void **state)
     assert_true(a.failed);
     arena_deinit(&a);
     assert_string_equal(text_show(&a, (struct text){0}, 512, NULL), "");
+    assert_same_in_place((struct text){0}, 512, "");
     arena_deinit(&a);
 }
 

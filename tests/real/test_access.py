@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import os
 import random
+import re
 import signal
 import socket
 import sys
@@ -205,6 +206,24 @@ class HeadersTest(EveryAnswerCase):
         self.start_all()
         self.check_every(lambda answer: self.assertNotIn("vary", answer.headers), "X-Request-Id: mine:1_2.3-4",
                          "Origin: " + PAGE)
+
+    def test_every_answer_is_found_in_the_log_by_its_id(self):
+        """Each answer has an id of its own, a problem repeats it, and one line of the log has it with the status."""
+        self.start_all()
+        answers, codes = {}, set()
+        for name, status, code, answer in self.every_answer():
+            ident = answer.headers["x-request-id"]
+            self.assertNotIn(ident, answers, name)
+            answers[ident] = status
+            codes.add(code)
+            if code is not None:
+                self.assertEqual(answer.json()["request_id"], ident, name)
+        logged = [(line["id"], line["status"]) for line in self.service.events("request")]
+        self.assertEqual(sorted(line for line in logged if line[0] in answers), sorted(answers.items()))
+        # Of all problems but those of the query, of which two stand for all, and the one that never comes.
+        with open(os.path.join(service.ROOT, "api", "problem.def"), encoding="utf-8") as rows:
+            known = set(re.findall(r"^X\(\w+, \"(\w+)\"", rows.read(), re.MULTILINE))
+        self.assertEqual(known - codes, {"invalid_host", "invalid_parameter", "repeated_parameter", "internal_error"})
 
     def test_the_examples_of_the_document_are_what_is_said(self):
         self.start_all()

@@ -402,6 +402,6 @@ int main(void)
         cmocka_unit_test(test_where_all_wait_the_longest_makes_way),
         cmocka_unit_test(test_a_connection_that_is_not_watched),
     };
-    log_open(LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
+    (void)log_open(NULL, LOG_FORMAT_JSON, LOG_LEVEL_ERROR, NULL, 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,8 @@ static void test_rows(void **state)
         client_init(&client, proxies, &peer);
         tell(&client, rows[i].headers);
         assert_ip(&client, rows[i].client, rows[i].headers);
+        bool named = strstr(rows[i].headers, "orwarded") || strstr(rows[i].headers, "ORWARDED");
+        assert_int_equal(client.ignored, named && !client.proxied);
     }
 }
 

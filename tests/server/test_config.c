@@ -80,6 +80,8 @@ static void test_defaults(void **state)
     assert_false(c.json);
     assert_int_equal(c.log_format, isatty(STDERR_FILENO) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON);
     assert_int_equal(c.log_level, LOG_LEVEL_INFO);
+    assert_null(c.log_file);
+    assert_true(c.access_log);
     for (int i = 0; i < OPTION_COUNT; i++) {
         assert_false(c.given[i]);
     }
@@ -114,6 +116,19 @@ static void test_command_line(void **state)
     config_deinit(&c);
 }
 
+/* A file is no terminal, wherever standard error leads. */
+static void test_format_of_a_log_file(void **state)
+{
+    (void)state;
+    struct config c;
+    assert_int_equal(load(&c, ARGS("--log-file", "log")), CONFIG_RUN);
+    assert_int_equal(c.log_format, LOG_FORMAT_JSON);
+    config_deinit(&c);
+    assert_int_equal(load(&c, ARGS("--log-file=log", "--log-format=text")), CONFIG_RUN);
+    assert_int_equal(c.log_format, LOG_FORMAT_TEXT);
+    config_deinit(&c);
+}
+
 static void test_environment(void **state)
 {
     (void)state;
@@ -135,6 +150,10 @@ static void test_environment(void **state)
                                             "1.0",
                                             "IMAP_TEST_LOG_FORMAT",
                                             "text",
+                                            "IMAP_TEST_LOG_FILE",
+                                            "/var/log/imap-testd.log",
+                                            "IMAP_TEST_ACCESS_LOG",
+                                            "off",
                                             NULL};
     struct config c;
     environment = variables;
@@ -148,6 +167,8 @@ static void test_environment(void **state)
     assert_int_equal(c.cors_origin.count, 0);
     assert_null(c.trust_file);
     assert_int_equal(c.log_format, LOG_FORMAT_TEXT);
+    assert_string_equal(c.log_file, "/var/log/imap-testd.log");
+    assert_false(c.access_log);
     assert_true(c.given[OPTION_DEADLINE] && c.given[OPTION_LISTEN]);
     assert_false(c.given[OPTION_TRUST_FILE] || c.given[OPTION_CORS_ORIGIN]);
     config_deinit(&c);
@@ -294,6 +315,12 @@ static const struct {
     {"--log-format", "JSON", "neither json nor text"},
     {"--log-level", "warn", NULL},
     {"--log-level", "warning", "none of error, warn, info and debug"},
+    {"--log-file", "/nonexistent/log", NULL}, /* opened later */
+    {"--log-file", "", "is no name of a file"},
+    {"--access-log", "on", NULL},
+    {"--access-log", "off", NULL},
+    {"--access-log", "true", "is neither on nor off"},
+    {"--access-log", "", "is neither on nor off"},
     {"--check",
      "b\xC3\xBC"
      "cher.example",
@@ -442,7 +469,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_errors),
+        cmocka_unit_test(test_format_of_a_log_file), cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_errors),
         cmocka_unit_test(test_values),      cmocka_unit_test(test_check_from_the_environment),
         cmocka_unit_test(test_misuse),      cmocka_unit_test(test_slips_in_the_environment),
              cmocka_unit_test(test_help_and_version),

@@ -10,7 +10,9 @@
 #define A "https://a.test"
 #define B "http://b.test:3000"
 #define METHODS "GET, HEAD"
-#define HEADERS "Authorization, X-Request-Id, Cache-Control, Content-Type, Pragma, X-Requested-With"
+#define HEADERS                                                                                              \
+    "Authorization, X-Request-Id, Cache-Control, Content-Type, Pragma, X-Requested-With, traceparent, "      \
+    "tracestate"
 
 /* Up to two configured origins, NULL: none. */
 static struct config_list list_of(const char *const *origins, char **items)
