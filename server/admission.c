@@ -181,6 +181,7 @@ static enum admission_result start(struct admission *a, const struct query *quer
     }
     a->in_flight++;
     join(f, w);
+    metrics_add(a->env.metrics, METRIC_TESTS_QUEUED, 1);
     pool_submit(a->env.pool, peer_lane(f->client), f->job);
     return ADMISSION_WAITING;
 }

@@ -169,7 +169,7 @@ static bool build_front(struct service *s, char *why)
     struct admission_env env = {s->pool, s->clients, c->max_in_flight, c->cache_seconds, &s->metrics};
     s->admission = admission_create(&env);
     s->callers = s->admission ? callers_create(&limits, s->proxies, why, WHY_SIZE) : NULL;
-    s->scrape = (struct scrape){&s->metrics, s->admission, s->callers, s->pool};
+    s->scrape = (struct scrape){&s->metrics, s->admission, s->callers};
     return s->callers != NULL;
 }
 

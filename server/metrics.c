@@ -30,6 +30,13 @@ void metrics_add(struct metrics *m, enum metric metric, uint64_t n)
     }
 }
 
+void metrics_subtract(struct metrics *m, enum metric metric, uint64_t n)
+{
+    if (m) {
+        atomic_fetch_sub_explicit(&m->values[metric], n, memory_order_relaxed);
+    }
+}
+
 void metrics_set(struct metrics *m, enum metric metric, uint64_t value)
 {
     if (m) {

@@ -62,6 +62,7 @@ struct metrics {
 };
 
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t count);
+void metrics_subtract(struct metrics *metrics, enum metric metric, uint64_t count);
 void metrics_set(struct metrics *metrics, enum metric metric, uint64_t value);
 
 /* One request, once it is done with. */

@@ -40,11 +40,6 @@ void pool_submit(struct pool *pool, struct lane *lane, struct job *job)
     worker_call(best);
 }
 
-size_t pool_waiting(struct pool *pool)
-{
-    return turns_waiting(pool->turns);
-}
-
 void pool_set_tls(struct pool *pool, struct tls_env *tls)
 {
     for (size_t i = 0; i < pool->count; i++) {

@@ -14,9 +14,6 @@ struct pool *pool_create(size_t count, const struct worker_env *env, char *why, 
  * from the thread of that which takes it. Any thread. */
 void pool_submit(struct pool *pool, struct lane *lane, struct job *job);
 
-/* Jobs that no worker has taken yet. Any thread. */
-size_t pool_waiting(struct pool *pool);
-
 /* Exchanges the TLS environment for the jobs that start from now on. */
 void pool_set_tls(struct pool *pool, struct tls_env *tls);
 

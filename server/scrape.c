@@ -10,7 +10,6 @@
 #include "server/admission.h"
 #include "server/callers.h"
 #include "server/metrics_text.h"
-#include "server/pool.h"
 
 static void look_at_memory(struct metrics *m)
 {
@@ -67,7 +66,6 @@ char *scrape_text(const struct scrape *s)
     metrics_set(m, METRIC_TESTS_IN_FLIGHT, tests.in_flight);
     metrics_set(m, METRIC_CACHE_ENTRIES, tests.cache_entries);
     metrics_set(m, METRIC_CACHE_BYTES, tests.cache_bytes);
-    metrics_set(m, METRIC_TESTS_QUEUED, pool_waiting(s->pool));
     metrics_set(m, METRIC_REQUESTS_WAITING, callers.waiting);
     metrics_set(m, METRIC_CONNECTIONS, callers.connections);
     look_at_process(m);

@@ -5,13 +5,11 @@
 struct admission;
 struct callers;
 struct metrics;
-struct pool;
 
 struct scrape {
     struct metrics *metrics;
     struct admission *admission;
     struct callers *callers; /* of the public port */
-    struct pool *pool;
 };
 
 /* In the Prometheus text format, malloc'd, the caller's. NULL: out of memory. Any thread. */

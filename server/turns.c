@@ -8,7 +8,6 @@
 struct turns {
     pthread_mutex_t lock; /* guards what follows, and the lanes */
     struct lane *first, **end;
-    size_t waiting; /* jobs */
 };
 
 struct turns *turns_create(void)
@@ -49,16 +48,7 @@ void turns_add(struct turns *t, struct lane *lane, struct job *job)
     }
     *lane->end = job;
     lane->end = &job->next;
-    t->waiting++;
     pthread_mutex_unlock(&t->lock);
-}
-
-size_t turns_waiting(struct turns *t)
-{
-    pthread_mutex_lock(&t->lock);
-    size_t waiting = t->waiting;
-    pthread_mutex_unlock(&t->lock);
-    return waiting;
 }
 
 struct job *turns_take(struct turns *t, struct worker *worker)
@@ -74,7 +64,6 @@ struct job *turns_take(struct turns *t, struct worker *worker)
         if (lane->first) {
             line_up(t, lane);
         }
-        t->waiting--;
         atomic_store(&job->worker, worker);
     }
     pthread_mutex_unlock(&t->lock);

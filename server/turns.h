@@ -3,8 +3,6 @@
 #ifndef SERVER_TURNS_H
 #define SERVER_TURNS_H
 
-#include <stddef.h>
-
 struct job;
 struct worker;
 struct turns;
@@ -23,9 +21,6 @@ void turns_free(struct turns **turns);
 
 /* Any thread. */
 void turns_add(struct turns *turns, struct lane *lane, struct job *job);
-
-/* How many wait. Any thread. */
-size_t turns_waiting(struct turns *turns);
 
 /* Whose turn it is, from now on the worker's; NULL: nobody waits. Any thread. */
 struct job *turns_take(struct turns *turns, struct worker *worker);

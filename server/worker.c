@@ -177,6 +177,7 @@ static void on_probe_done(void *owner, const struct probe_end *end)
 
 static void start_job(struct worker *w, struct job *job)
 {
+    metrics_subtract(w->metrics, METRIC_TESTS_QUEUED, 1);
     if (w->cancelling || atomic_load(&job->unwanted)) {
         hand_back(w, job, JOB_CANCELLED);
         return;

@@ -287,5 +287,6 @@ KINDS = (
         ("json", "short words", 2 * 8192 * 5, both_ports(short)),
         ("json", "families of colliding words", LINE, both_ports(families)),
         ("json", "longest words", LINE, both_ports(long_first)),
+        ("metrics", "tests", 1000, lambda size: b"x" * size),
         ("json", "words of backslashes", LINE, both_ports(lambda number: b"\\" * 100 + b"%d" % number)),
     ] + growing.KINDS)

@@ -270,7 +270,7 @@ class LifeTest(case.Case):
             self.check_report(self.ask(played, path(silent.name, timeout_ms=1000)))
             self.problem(self.ask(played, path("192.0.2.1")), 403, "target_not_allowed")
             self.problem(played.service.get(path(host.name)), 401, "unauthorized")
-            for other in ("/healthz", "/readyz", "/openapi.yaml", "/v1/capabilities"):
+            for other in ("/healthz", "/readyz", "/openapi.yaml", "/v1/capabilities", "/metrics"):
                 self.assertEqual(self.ask(played, other).status, 200)
             with played.service.connect() as gone:
                 gone.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" %

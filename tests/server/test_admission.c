@@ -14,6 +14,7 @@
 #include "probe/net/dns.h"
 #include "probe/net/tls_env.h"
 #include "server/admission.h"
+#include "server/metrics.h"
 #include "server/targets.h"
 
 #define MAX_IN_FLIGHT 300u
@@ -27,6 +28,7 @@ static struct tls_env *tls;
 static struct worker_env worker_env;
 static struct pool *pool;
 static struct admission *admission;
+static struct metrics metrics;
 static struct query query; /* of an address that is never connected to */
 
 /* In the order of their answers, each by the first letter of its client. */
@@ -86,9 +88,11 @@ static int set_up(void **state)
     worker_env = (struct worker_env){.tls = tls, .guard = targets_guard(targets), .permit = targets_permit};
     worker_env.permit_context = targets;
     worker_env.dns_timeout_ms = config.dns_timeout_ms;
+    memset(&metrics, 0, sizeof metrics);
+    worker_env.metrics = &metrics;
     pool = pool_create(1, &worker_env, why, WHY_SIZE);
     assert_non_null(pool);
-    const struct admission_env env = {pool, clients, MAX_IN_FLIGHT, 0, NULL};
+    const struct admission_env env = {pool, clients, MAX_IN_FLIGHT, 0, &metrics};
     admission = admission_create(&env);
     assert_non_null(admission);
     sem_init(&begun, 0, 0);
@@ -139,7 +143,11 @@ static void test_a_flood_does_not_hold_up_others(void **state)
     assert_int_equal(ask('b'), ADMISSION_WAITING);
     assert_int_equal(ask('c'), ADMISSION_WAITING);
     assert_int_equal(ask('c'), ADMISSION_WAITING);
+    assert_int_equal(metrics.values[METRIC_TESTS_QUEUED], 203);
+    assert_int_equal(admission_state(admission).in_flight, 203);
     let_worker_go();
+    assert_int_equal(metrics.values[METRIC_TESTS_QUEUED], 0);
+    assert_int_equal(metrics.unreported[JOB_BLOCKED], 204);
     assert_int_equal(answered, 204);
     /* Those that begin together may end in any order. */
     assert_null(memchr(order + 12, 'b', answered - 12));
@@ -154,7 +162,7 @@ static void fill(void)
     }
     assert_int_equal(ask('a'), ADMISSION_FULL);
     assert_int_equal(ask('b'), ADMISSION_WAITING);
-    assert_true(admission_full(admission));
+    assert_true(admission_full(admission) && admission_state(admission).full);
     assert_int_equal(ask('c'), ADMISSION_FULL);
     let_worker_go();
     assert_int_equal(answered, MAX_IN_FLIGHT + 1);

@@ -233,6 +233,8 @@ static void test_values(void **state)
     metrics_set(&m, METRIC_OPEN_FDS, METRIC_UNKNOWN);
     metrics_add(&m, METRIC_CACHE_HIT, 2);
     metrics_add(&m, METRIC_CACHE_HIT, 1);
+    metrics_add(&m, METRIC_TESTS_QUEUED, 3);
+    metrics_subtract(&m, METRIC_TESTS_QUEUED, 2);
     metrics_reloaded(&m, true, 1795647001);
     metrics_reloaded(&m, false, 1795648000);
     show();
@@ -240,6 +242,7 @@ static void test_values(void **state)
     expect("process_start_time_seconds 1795647646.317");
     assert_int_equal(count_lines("process_open_fds"), 0);
     expect("imap_testd_cache_lookups_total{result=\"hit\"} 3");
+    expect("imap_testd_tests_queued 1");
     expect("imap_testd_reloads_total{result=\"success\"} 1");
     expect("imap_testd_reloads_total{result=\"failure\"} 1");
     expect("imap_testd_last_reload_successful 0");
@@ -290,6 +293,7 @@ static void test_none(void **state)
     const struct report r = sample();
     metrics_add(NULL, METRIC_READY, 1);
     metrics_set(NULL, METRIC_READY, 1);
+    metrics_subtract(NULL, METRIC_READY, 1);
     metrics_test(NULL, JOB_REPORTED, &r);
     metrics_request(NULL, &(struct metrics_request){.status = 200});
     metrics_lag(NULL, 1);
