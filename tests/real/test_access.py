@@ -27,6 +27,7 @@ PAGE, OTHER_PAGE = "https://status.example", "http://localhost:3000"
 STRANGER = "https://stranger.example"
 EXPOSED = {"x-request-id", "retry-after", "age"}
 TEST = "/v1/imap-test"
+PROBE = "/probe"
 RESOURCES = sorted(schema.load()["paths"])
 OPEN = ["/healthz", "/readyz", "/openapi.yaml"]
 # Names no host: a test of it is soon over, and is a test all the same.
@@ -164,8 +165,9 @@ class EveryAnswerCase(AccessCase):
         yield "client's limit", 429, "rate_limited", self.with_key("poor", NOBODY + "&fresh=true", *lines)
         for resource in RESOURCES:
             if resource != TEST:
-                yield resource, 200, None, self.with_key("one", resource, *lines)
-                yield resource + ", HEAD", 200, None, self.with_key("one", resource, *lines, method="HEAD")
+                asked = NOBODY.replace(TEST + "?host=", PROBE + "?target=") if resource == PROBE else resource
+                yield resource, 200, None, self.with_key("one", asked, *lines)
+                yield resource + ", HEAD", 200, None, self.with_key("one", asked, *lines, method="HEAD")
         yield "no key", 401, "unauthorized", self.ask("GET", path, *lines)
         yield "wrong key", 401, "unauthorized", self.with_key("three", path, *lines)
         yield "no host", 400, "missing_host", self.with_key("one", TEST, *lines)
