@@ -14,6 +14,7 @@
 #include "server/check.h"
 #include "server/client.h"
 #include "server/config.h"
+#include "server/health.h"
 #include "server/http.h"
 #include "server/keys.h"
 #include "server/limiter.h"
@@ -350,6 +351,14 @@ static int check(struct service *s)
     return (int)check_run(&s->config, s->pool);
 }
 
+static int run(struct service *s)
+{
+    if (s->config.health_check) {
+        return (int)health_check(&s->config);
+    }
+    return s->config.check ? check(s) : serve(s);
+}
+
 int main(int argc, char **argv)
 {
     struct service service = {.http = NULL};
@@ -368,7 +377,7 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
         break;
     case CONFIG_RUN:
-        status = service.config.check ? check(&service) : serve(&service);
+        status = run(&service);
         break;
     }
     take_down(&service);
