@@ -263,6 +263,10 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
         fail(&load, "--imap-port and --imaps-port are both %u; give two different ports", config->imap_port);
         return CONFIG_USAGE;
     }
+    if (config->check && config->health_check) {
+        fail(&load, "--check tests another server, --health-check asks this service; give one of them");
+        return CONFIG_USAGE;
+    }
     if (!config->check && config->address.family != 0) {
         fail(&load, "--address goes with --check HOST; over HTTP it is a parameter of each test");
         return CONFIG_USAGE;
@@ -323,7 +327,8 @@ void config_print_help(FILE *out)
     }
     fputs("\nExit status: 0 stopped as asked, 1 failure, 2 wrong usage. With --check: 0 ok, 1 warnings or "
           "problems,\n"
-          "2 wrong usage, 3 unreachable, inconclusive or not tested.\n",
+          "2 wrong usage, 3 unreachable, inconclusive or not tested. With --health-check: 0 alive,\n"
+          "1 not, 2 wrong usage.\n",
           out);
 }
 

@@ -48,7 +48,7 @@ struct config {
     enum log_format log_format;
     enum log_level log_level;
     struct ip address; /* with check: connect there; family 0: resolve */
-    bool access_log, transcript, json, help, version;
+    bool access_log, transcript, json, health_check, help, version;
     bool given[OPTION_COUNT]; /* set by the operator, not by default */
 };
 

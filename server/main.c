@@ -15,6 +15,7 @@
 #include "server/check.h"
 #include "server/client.h"
 #include "server/config.h"
+#include "server/health.h"
 #include "server/http.h"
 #include "server/http_log.h"
 #include "server/keys.h"
@@ -389,6 +390,14 @@ static int check(struct service *s)
     return (int)check_run(&s->config, s->pool);
 }
 
+static int run(struct service *s)
+{
+    if (s->config.health_check) {
+        return (int)health_check(&s->config);
+    }
+    return s->config.check ? check(s) : serve(s);
+}
+
 int main(int argc, char **argv)
 {
     struct service service = {.http = NULL};
@@ -407,7 +416,7 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
         break;
     case CONFIG_RUN:
-        status = service.config.check ? check(&service) : serve(&service);
+        status = run(&service);
         break;
     }
     take_down(&service);

@@ -56,6 +56,9 @@
 #define LIMIT_TRANSFER_MS 30000u
 #define LIMIT_PATIENCE_MS 500u /* the same, where connections run short */
 
+/* How long a health check waits for the service in all. */
+#define LIMIT_HEALTH_MS 3000u
+
 /* Reports that are kept or being sent, of several megabytes each where a server wants it so. Beyond, callers have
  * less time to take theirs. */
 #define LIMIT_ANSWERS_BYTES (128u * 1024 * 1024)
