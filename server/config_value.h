@@ -20,6 +20,7 @@ enum value_kind {
     VALUE_FILE,       /* the rest of the kinds: text, kept by the caller */
     VALUE_LISTEN,
     VALUE_HOST,
+    VALUE_REDIS,
     VALUE_LISTEN_LIST,
     VALUE_DNS_LIST,
     VALUE_CIDR_LIST,
