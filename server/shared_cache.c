@@ -263,6 +263,12 @@ void shared_link_store(struct shared_link *l, const struct job *job, const struc
     free(entry);
 }
 
+/* Until a token comes back, which is as long as anybody has to wait for one. */
+static long long interval_us(const struct shared_cache *c)
+{
+    return (long long)c->target_rate.seconds * US_PER_S / c->target_rate.count;
+}
+
 static unsigned permit_locally(struct shared_link *l, struct permit *permit)
 {
     return targets_permit(l->cache->targets, permit);
@@ -275,13 +281,12 @@ static void on_taken(void *owner, const struct redis_reply *reply)
     struct permit *permit = owner;
     struct shared_link *l = permit->asker;
     struct shared_cache *c = l->cache;
-    long long most_us = (long long)c->target_rate.seconds * US_PER_S;
     unsigned wait_s = 0;
 
     permit->asked = NULL;
     if (!reply) {
         count(&c->unavailable);
-    } else if (reply->kind != REDIS_KIND_INTEGER || reply->integer < 0 || reply->integer > most_us) {
+    } else if (reply->kind != REDIS_KIND_INTEGER || reply->integer < 0 || reply->integer > interval_us(c)) {
         note_error(c, reply);
     } else {
         wait_s = (unsigned)((reply->integer + US_PER_S - 1) / US_PER_S);
@@ -301,11 +306,10 @@ unsigned shared_link_permit(void *link, struct permit *permit)
     if (rate.count == 0) {
         return permit_locally(l, permit);
     }
-    uint64_t interval_us = (uint64_t)rate.seconds * US_PER_S / rate.count;
     targets_key(c->targets, &permit->ip, target);
     shared_key_name(c->keys.limits, (struct text){(const char *)target, sizeof target}, name);
-    snprintf(interval, sizeof interval, "%llu", (unsigned long long)interval_us);
-    snprintf(burst, sizeof burst, "%llu", (unsigned long long)(interval_us * (rate.count - 1)));
+    snprintf(interval, sizeof interval, "%lld", interval_us(c));
+    snprintf(burst, sizeof burst, "%lld", interval_us(c) * (rate.count - 1));
     const struct text words[] = {text_of("EVAL"),  text_of(script_take), text_of("1"),
                                  text_of(name),    text_of(interval),    text_of(burst)};
     permit->asker = l;

@@ -117,7 +117,7 @@ class Impostor:
                 impostor.connections += 1
                 try:
                     play(self, impostor.connections)
-                except OSError:
+                except (OSError, RuntimeError):
                     pass
 
         class Server(socketserver.ThreadingTCPServer):

@@ -1,11 +1,9 @@
-"""Replicas that share results and target limits through Redis, and what becomes of them without it."""
+"""Replicas that share results and target limits through Redis."""
 import concurrent.futures
 import os
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -13,45 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import case
 import certs
 import imapd
-import proxy
-import redisd
-import service
-import stage
-from service import sanitized, slowness, wait_until
-
-
-class SharedCase(case.Case):
-    """A server, two replicas, and a host to be tested."""
-
-    redis_options = {}
-    options = {}
-
-    def setUp(self):
-        self.redis = redisd.Redis(**self.redis_options)
-        self.addCleanup(self.redis.stop)
-        self.set_stage(self.redis.url)
-
-    def set_stage(self, url, **changes):
-        self.stage = stage.Stage(**{"cache_seconds": 30, "shared_cache": url, **self.options, **changes})
-        self.addCleanup(self.stage.stop)
-        self.first, self.second = self.stage.service, self.stage.replica()
-        context = self.stage.context()
-        self.host = self.stage.play(imapd.healthy_plain(context), imapd.healthy_tls(context))
-
-    def tested(self):
-        """How often the host was tested: each test has one connection for each port."""
-        return len(self.host.tls.connections)
-
-    def wait_for_links(self):
-        """A worker has one connection each; they are made once the workers run."""
-        wait_until(lambda: self.redis.clients() == 4, 10 * slowness(), "four connections")
-
-    def keys(self):
-        return self.redis.command("KEYS", "*")
-
-    def say(self, replica, event, count=1):
-        wait_until(lambda: len(replica.events(event)) >= count, 30 * slowness(), "the log says " + event)
-        return replica.events(event)[count - 1]
+from sharing import SharedCase
 
 
 class ResultTest(SharedCase):
@@ -67,7 +27,7 @@ class ResultTest(SharedCase):
         self.assertIn(int(again.headers["age"]), (1, 2))
         self.assertEqual(again.headers["cache-control"], "max-age=30")
         self.assertEqual(again.headers["server-timing"], first.headers["server-timing"])
-        self.assertEqual(self.tested(), 1)
+        self.assertEqual(self.count_tests(), 1)
         line = self.say(self.second, "request")
         self.assertEqual((line["address"], line["verdict"], line["cached"]), (self.host.address, "ok", True))
 
@@ -85,7 +45,7 @@ class ResultTest(SharedCase):
         self.first.test(self.host.name)
         fresh = self.second.test(self.host.name, fresh="true")
         self.assertFalse(self.check_report(fresh)["cached"])
-        self.assertEqual(self.tested(), 2)
+        self.assertEqual(self.count_tests(), 2)
         third = self.stage.replica()
         later = third.test(self.host.name).json()
         self.assertEqual((later["cached"], later["duration_ms"]), (True, fresh.json()["duration_ms"]))
@@ -96,7 +56,7 @@ class ResultTest(SharedCase):
             answers = list(pool.map(lambda _: self.second.test(self.host.name), range(8)))
         for answer in answers:
             self.assertTrue(self.check_report(answer)["cached"])
-        self.assertEqual(self.tested(), 1)
+        self.assertEqual(self.count_tests(), 1)
 
     def test_it_ends_with_its_time(self):
         short = self.stage.replica(cache_seconds=1)
@@ -129,7 +89,7 @@ class ResultTest(SharedCase):
             with self.subTest(changes):
                 other = self.stage.replica(**changes)
                 self.assertFalse(self.report(other, self.host.name)["cached"])
-                self.assertEqual(self.tested(), number + 2)
+                self.assertEqual(self.count_tests(), number + 2)
 
     def test_other_roots_are_another_cache(self):
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as roots:
@@ -160,7 +120,7 @@ class ResultTest(SharedCase):
             self.redis.command("SET", key, changed, "EX", 30)
             replica = self.stage.replica()
             self.assertFalse(self.report(replica, self.host.name)["cached"], number)
-            self.assertEqual(self.tested(), number + 2)
+            self.assertEqual(self.count_tests(), number + 2)
         # A sound entry, but of another name.
         other = self.stage.play(imapd.healthy_plain(self.stage.context()), None)
         self.first.test(other.name)
@@ -196,7 +156,7 @@ class LimitTest(SharedCase):
     def test_ten_at_both_together(self):
         answers = [self.ask(number) for number in range(14)]
         self.assertEqual([answer.status for answer in answers], [200] * 10 + [429] * 4)
-        self.assertEqual(self.tested(), 10)
+        self.assertEqual(self.count_tests(), 10)
         for answer in answers[10:]:
             self.assertEqual(self.problem(answer, 429, "rate_limited")["scope"], "target")
             self.assertIn(int(answer.headers["retry-after"]), range(1, 7))
