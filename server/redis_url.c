@@ -110,8 +110,8 @@ static bool read_host(struct redis_url *url, struct part host, bool literal, cha
     url->host[host.len] = '\0';
     return (literal ? ip_parse(&ip, url->host) && ip.family == 6 : is_name(host)) ||
            refuse(why, why_size,
-                  "has a host that is neither a name, nor an IPv4 address, nor an IPv6 address in brackets; a "
-                  "/, ? or # in a password is written %2F, %3F, %23");
+                  "has a host that is neither a name, nor an IPv4 address, nor an IPv6 address in "
+                  "brackets");
 }
 
 /* host[:port][/db] */
@@ -190,6 +190,9 @@ bool redis_url_parse(struct redis_url *url, const char *text, char *why, size_t 
                       "has a ? or #, which says nothing here; in a password they are written %3F and %23");
     }
     size_t end = strcspn(rest.at, "/");
+    if (!socket && strchr(rest.at + end, '@')) {
+        return refuse(why, why_size, "has a / before an @; in a password it is written %2F");
+    }
     return take_user(url, &rest, end, why, why_size) &&
            (socket ? read_socket(url, rest, why, why_size) : read_network(url, rest, why, why_size));
 }
