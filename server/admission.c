@@ -306,6 +306,9 @@ static void on_job_done(struct job *job)
         own.report.body = shared_create(job->body, strlen(job->body));
         copy.body = a->env.cache_seconds > 0 ? mark_cached(job->body) : NULL;
     }
+    if (job->shared) { /* nothing was tested for it */
+        limiter_give_back(a->env.clients, peer_key(f->client), CLIENT_KEY_SIZE);
+    }
     struct waiter *w = land(f, &copy, &own);
     leave(a, f->client); /* before the answers: whoever has one may ask for the next test at once */
     const struct waiter *starter = job->shared ? NULL : f->starter;

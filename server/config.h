@@ -40,7 +40,7 @@ struct config {
     unsigned dns_timeout_ms, connect_timeout_ms, io_timeout_ms, deadline_ms, grace_ms;
     unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
-    char *trust_file, *api_key_file, *shared_cache_key_file; /* were readable at start; NULL: none */
+    char *trust_file, *api_key_file, *shared_cache_key; /* were readable at start; NULL: none */
     char *shared_cache;              /* redis_url_parse() takes it; NULL: none */
     char *admin_listen;              /* config_endpoint() with port; NULL: none */
     char *check;                     /* host_parse() takes it; NULL: serve */

@@ -73,7 +73,7 @@ bool shared_keys_init(struct shared_keys *keys, const struct config *c, char *wh
         snprintf(why, why_size, "libsodium cannot be set up");
         return false;
     }
-    if (c->shared_cache_key_file && !read_secret(c->shared_cache_key_file, secret, why, why_size)) {
+    if (c->shared_cache_key && !read_secret(c->shared_cache_key, secret, why, why_size)) {
         return false;
     }
     crypto_generichash_init(&state, secret, sizeof secret, SHARED_KEY_SIZE);

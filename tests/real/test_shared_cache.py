@@ -58,6 +58,16 @@ class ResultTest(SharedCase):
             self.assertTrue(self.check_report(answer)["cached"])
         self.assertEqual(self.count_tests(), 1)
 
+    def test_what_is_found_costs_the_caller_nothing(self):
+        limited = self.stage.replica(client_rate="2/3600")
+        hosts = [self.host.name] + [self.stage.name(self.host.address) for _ in range(5)]
+        for host in hosts:
+            self.first.test(host)
+        for host in hosts:
+            self.assertTrue(self.report(limited, host)["cached"])
+        statuses = [limited.test(self.host.name, fresh="true").status for _ in range(3)]
+        self.assertEqual(statuses, [200, 200, 429])
+
     def test_it_ends_with_its_time(self):
         short = self.stage.replica(cache_seconds=1)
         self.assertFalse(short.test(self.host.name).json()["cached"])
@@ -140,7 +150,7 @@ class ResultTest(SharedCase):
         with tempfile.NamedTemporaryFile("w") as key:
             key.write("0123456789abcdef0123456789abcdef\n")
             key.flush()
-            one, two = (self.stage.replica(shared_cache_key_file=key.name) for _ in range(2))
+            one, two = (self.stage.replica(shared_cache_key=key.name) for _ in range(2))
             self.first.test(self.host.name)
             self.assertFalse(self.report(one, self.host.name)["cached"])
             self.assertTrue(self.report(two, self.host.name)["cached"])
