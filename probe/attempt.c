@@ -34,12 +34,29 @@ static void open_current(struct attempt *a)
 static bool open_next(struct attempt *a)
 {
     attempt_record_blocked(a);
-    if (a->next == a->plan->candidate_count || !a->plan->admit(a->plan->owner, a->next)) {
+    if (a->next == a->plan->candidate_count) {
         return false;
     }
-    a->next++;
-    open_current(a);
-    return true;
+    switch (a->plan->admit(a->plan->owner, a->next)) {
+    case ADMITTED:
+        a->next++;
+        open_current(a);
+        return true;
+    case ADMITTED_LATER:
+        set_state(a, ATTEMPT_WAITING);
+        return true;
+    case ADMITTED_NEVER:
+        break;
+    }
+    return false;
+}
+
+void attempt_admit(struct attempt *a)
+{
+    if (a->state == ATTEMPT_WAITING) {
+        a->next++;
+        open_current(a);
+    }
 }
 
 /* Dialogue state of a connection, which a second connection starts anew. */
@@ -320,6 +337,7 @@ static void on_ended(struct attempt *a)
             end_talk(a, failure);
         }
         break;
+    case ATTEMPT_WAITING:
     case ATTEMPT_CLOSING:
     case ATTEMPT_DONE:
         break;
@@ -340,6 +358,7 @@ static void on_timed_out(struct attempt *a)
     case ATTEMPT_TALKING:
         end_talk(a, failure);
         break;
+    case ATTEMPT_WAITING:
     case ATTEMPT_CLOSING:
     case ATTEMPT_DONE:
         break;
@@ -407,6 +426,12 @@ static void on_event(void *owner, enum conn_event event)
 void attempt_abort(struct attempt *a, enum error_code code)
 {
     struct failure failure = {.code = code, .phase = PHASE_CONNECT};
+    if (a->state == ATTEMPT_WAITING) {
+        port_fail(a->port, failure);
+        a->port->timings.total = attempt_ms_since(a->started);
+        done(a);
+        return;
+    }
     if (a->conn.state == CONN_CLOSING) {
         /* Between two addresses: no further one is tried. */
         if (a->state == ATTEMPT_CONNECTING) {

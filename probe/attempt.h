@@ -15,6 +15,12 @@ struct candidate {
     bool admitted;  /* by the limit on its tests, for all ports of this test */
 };
 
+enum admittance {
+    ADMITTED,
+    ADMITTED_LATER, /* attempt_admit() or attempt_abort() follows */
+    ADMITTED_NEVER  /* the whole test ends without a report */
+};
+
 /* What both attempts of a probe share; outlives them. */
 struct attempt_plan {
     const struct probe_env *env;
@@ -26,13 +32,13 @@ struct attempt_plan {
     size_t candidate_count; /* at least one is permitted */
     struct arena *arena;
 
-    /* Asked before each connect to candidates[index]. False: the whole test ends without a report. */
-    bool (*admit)(void *owner, size_t index);
+    /* Asked before each connect to candidates[index]. */
+    enum admittance (*admit)(void *owner, size_t index);
     void *owner;
 };
 
 enum attempt_state {
-#define ATTEMPT_STATES(X) X(CONNECTING) X(SECURING) X(TALKING) X(CLOSING) X(DONE)
+#define ATTEMPT_STATES(X) X(CONNECTING) X(WAITING) X(SECURING) X(TALKING) X(CLOSING) X(DONE)
 #define X(name) ATTEMPT_##name,
     ATTEMPT_STATES(X)
 #undef X
@@ -56,12 +62,16 @@ struct attempt {
     void *owner;
 };
 
-/* on_done comes once, from the event loop, when the connection is closed; the memory is the owner's again
- * then. */
+/* The first candidate that is permitted must be admitted. on_done comes once, from the event loop, when the
+ * connection is closed; the memory is the owner's again then. */
 void attempt_start(struct attempt *a, const struct attempt_plan *plan, struct port_report *port,
                    void (*on_done)(void *owner), void *owner);
 
-/* Ends it now with what is known; `code` becomes the port's error. on_done follows. */
+/* The candidate that it waits for may be connected to; nothing where it does not wait. */
+void attempt_admit(struct attempt *a);
+
+/* Ends it now with what is known; `code` becomes the port's error. on_done follows, at once where it waited
+ * to be admitted and nothing is open. */
 void attempt_abort(struct attempt *a, enum error_code code);
 
 #endif

@@ -1,5 +1,6 @@
 #include "probe/probe.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 #include "probe/report/judge.h"
 
 enum probe_state {
-#define PROBE_STATES(X) X(RESOLVING) X(RUNNING) X(DONE)
+#define PROBE_STATES(X) X(RESOLVING) X(ADMITTING) X(RUNNING) X(DONE)
 #define X(name) PROBE_##name,
     PROBE_STATES(X)
 #undef X
@@ -23,6 +24,9 @@ struct probe {
     struct attempt_plan plan;
     struct attempt attempts[REPORT_PORTS];
     size_t running; /* attempts not yet done */
+    struct permit permit;
+    bool permit_awaited; /* for the candidate `asked`, which no attempt is beyond */
+    size_t asked;
     uv_timer_t timer;
     uint64_t started;       /* ns */
     unsigned long failures; /* of allocations in this thread, when it started */
@@ -64,12 +68,21 @@ static void on_timer_closed(uv_handle_t *handle)
     free(p);
 }
 
+static void withdraw(struct probe *p)
+{
+    if (p->permit_awaited) {
+        p->permit_awaited = false;
+        p->env->withdraw(p->env->permit_context, &p->permit);
+    }
+}
+
 static void finish(struct probe *p)
 {
     if (p->state == PROBE_DONE) {
         return;
     }
     set_state(p, PROBE_DONE);
+    withdraw(p);
     p->report->duration_ms = (double)(uv_hrtime() - p->started) / 1e6;
     if (p->lookup) {
         dns_cancel(&p->lookup);
@@ -79,6 +92,7 @@ static void finish(struct probe *p)
 
 static void abort_attempts(struct probe *p)
 {
+    withdraw(p);
     for (size_t i = 0; i < p->report->port_count; i++) {
         attempt_abort(&p->attempts[i], ERROR_DEADLINE_EXCEEDED);
     }
@@ -94,15 +108,52 @@ static void on_attempt_done(void *owner)
     }
 }
 
-static bool on_admit(void *owner, size_t index)
+static void start_attempts(struct probe *p)
+{
+    struct report *r = p->report;
+    set_state(p, PROBE_RUNNING);
+    p->running = r->port_count;
+    for (size_t i = 0; i < r->port_count; i++) {
+        attempt_start(&p->attempts[i], &p->plan, &r->ports[i], on_attempt_done, p);
+    }
+}
+
+static void on_permit(struct permit *permit, unsigned wait_s)
+{
+    struct probe *p = (struct probe *)(void *)((char *)permit - offsetof(struct probe, permit));
+    p->permit_awaited = false;
+    p->retry_after_s = wait_s;
+    p->plan.candidates[p->asked].admitted = wait_s == 0;
+    if (p->state == PROBE_ADMITTING) {
+        if (wait_s == 0) {
+            start_attempts(p);
+        } else {
+            finish(p);
+        }
+        return;
+    }
+    if (wait_s > 0) {
+        abort_attempts(p);
+        return;
+    }
+    for (size_t i = 0; i < p->report->port_count; i++) {
+        attempt_admit(&p->attempts[i]);
+    }
+}
+
+static enum admittance on_admit(void *owner, size_t index)
 {
     struct probe *p = owner;
     struct candidate *c = &p->plan.candidates[index];
-    if (!c->admitted && p->retry_after_s == 0) {
-        p->retry_after_s = p->env->permit(p->env->permit_context, &c->ip);
-        c->admitted = p->retry_after_s == 0;
+    if (!c->admitted && !p->permit_awaited && p->retry_after_s == 0) {
+        p->permit = (struct permit){.ip = c->ip, .on_answer = on_permit};
+        p->asked = index;
+        unsigned wait_s = p->env->permit(p->env->permit_context, &p->permit);
+        p->permit_awaited = wait_s == PERMIT_LATER;
+        p->retry_after_s = p->permit_awaited ? 0 : wait_s;
+        c->admitted = wait_s == 0;
     }
-    return c->admitted;
+    return c->admitted ? ADMITTED : p->permit_awaited ? ADMITTED_LATER : ADMITTED_NEVER;
 }
 
 static void fail_all(struct probe *p, struct failure failure)
@@ -120,9 +171,15 @@ static void on_deadline(uv_timer_t *timer)
     if (p->state == PROBE_RESOLVING) {
         fail_all(p, (struct failure){.code = ERROR_DEADLINE_EXCEEDED, .phase = PHASE_DNS});
         finish(p);
-        return;
+    } else if (p->state == PROBE_ADMITTING) {
+        for (size_t i = 0; i < p->report->port_count; i++) {
+            port_fail(&p->report->ports[i],
+                      (struct failure){.code = ERROR_DEADLINE_EXCEEDED, .phase = PHASE_CONNECT});
+        }
+        finish(p);
+    } else {
+        abort_attempts(p);
     }
-    abort_attempts(p);
 }
 
 /* The answer lists IPv6 first; without an IPv6 route IPv4 goes first. Each family keeps the answer's order.
@@ -203,14 +260,16 @@ static void connect_to(struct probe *p, const struct ip *ips, size_t count)
             r->dns.addresses[r->dns.address_count++] = p->plan.candidates[i].ip;
         }
     }
-    if (!on_admit(p, first_permitted(&p->plan))) {
+    switch (on_admit(p, first_permitted(&p->plan))) {
+    case ADMITTED:
+        start_attempts(p);
+        break;
+    case ADMITTED_LATER:
+        set_state(p, PROBE_ADMITTING);
+        break;
+    case ADMITTED_NEVER:
         finish(p);
-        return;
-    }
-    set_state(p, PROBE_RUNNING);
-    p->running = r->port_count;
-    for (size_t i = 0; i < r->port_count; i++) {
-        attempt_start(&p->attempts[i], &p->plan, &r->ports[i], on_attempt_done, p);
+        break;
     }
 }
 
@@ -320,7 +379,7 @@ struct probe *probe_start(const struct probe_env *env, const struct probe_reques
 void probe_cancel(struct probe *p)
 {
     p->cancelled = true;
-    if (p->state == PROBE_RESOLVING) {
+    if (p->state == PROBE_RESOLVING || p->state == PROBE_ADMITTING) {
         finish(p);
     } else if (p->state == PROBE_RUNNING) {
         abort_attempts(p);

@@ -4,6 +4,7 @@
 #ifndef PROBE_PROBE_H
 #define PROBE_PROBE_H
 
+#include <limits.h>
 #include <uv.h>
 
 #include "probe/net/dns.h"
@@ -17,6 +18,16 @@ struct probe_settings {
     uint16_t imap_port, imaps_port;
     unsigned connect_timeout_ms, io_timeout_ms;
 };
+
+/* A question whether an address may be tested now; lives in the probe. */
+struct permit {
+    struct ip ip;
+    void (*on_answer)(struct permit *permit, unsigned wait_s); /* as permit() of struct probe_env answers */
+    void *asker, *asked;                                       /* of whoever answers */
+};
+
+/* The answer comes later, by on_answer. */
+#define PERMIT_LATER UINT_MAX
 
 /* What all probes of a loop share. */
 struct probe_env {
@@ -32,8 +43,10 @@ struct probe_env {
     struct target_guard guard;
 
     /* Asked once for each address of a test, just before the first connect to it. 0: go on; else the seconds
-     * after which it may be asked again, and the test ends. */
-    unsigned (*permit)(void *context, const struct ip *ip);
+     * after which it may be asked again, and the test ends. PERMIT_LATER: on_answer follows from the loop,
+     * never from inside this call, unless withdraw() comes first; that may be NULL where it never does. */
+    unsigned (*permit)(void *context, struct permit *permit);
+    void (*withdraw)(void *context, struct permit *permit);
     void *permit_context;
 };
 

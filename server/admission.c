@@ -13,6 +13,8 @@
 #include "server/peers.h"
 
 #define NS_PER_S 1000000000u
+#define MS_PER_S 1000u
+#define NS_PER_MS 1000000u
 
 /* A client may have so many tests under way for each place that is free: the last places are for those who
  * have few. One alone gets all but one in 256, a few together not much less. */
@@ -278,10 +280,14 @@ static struct waiter *land(struct flight *f, struct cached *copy, struct answer 
                 !job->deadline_exceeded && job->verdict != VERDICT_INCONCLUSIVE;
     answer->max_age_s = kept ? a->env.cache_seconds : 0;
     if (kept && copy->body) {
-        cache_put(a->cache, f->key, copy, clock_ns());
+        uint64_t now = clock_ns(), age = job->age_ms * NS_PER_MS;
+        cache_put(a->cache, f->key, copy, now > age ? now - age : 0);
     }
     close_flight(f);
     pthread_mutex_unlock(&a->lock);
+    if (kept && copy->body) {
+        worker_share(job, copy);
+    }
     return waiters;
 }
 
@@ -304,13 +310,19 @@ static void on_job_done(struct job *job)
     struct cached copy = {NULL, job->verdict, job->address, job->dns_ms, job->test_ms, job->phases};
 
     own.report = copy;
-    if (job->result == JOB_REPORTED) {
+    own.age_s = (unsigned)(job->age_ms / MS_PER_S);
+    if (job->result == JOB_REPORTED && job->shared) {
+        copy.body = shared_create(job->body, strlen(job->body));
+    } else if (job->result == JOB_REPORTED) {
         own.report.body = shared_create(job->body, strlen(job->body));
         copy.body = a->env.cache_seconds > 0 ? mark_cached(job) : NULL;
     }
+    if (job->shared) { /* nothing was tested for it */
+        limiter_give_back(a->env.clients, peer_key(f->client), CLIENT_KEY_SIZE);
+    }
     struct waiter *w = land(f, &copy, &own);
     leave(a, f->client); /* before the answers: whoever has one may ask for the next test at once */
-    const struct waiter *starter = f->starter;
+    const struct waiter *starter = job->shared ? NULL : f->starter;
     while (w) {
         struct waiter *next = w->next; /* the waiter may be gone once it has its answer */
         struct answer answer = own;

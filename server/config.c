@@ -10,6 +10,7 @@
 #include "api/problem.h"
 #include "probe/base/limits.h"
 #include "server/config_value.h"
+#include "server/redis_url.h"
 
 #define PROGRAM "imap-testd"
 #define ENVIRONMENT "IMAP_TEST_"
@@ -108,7 +109,10 @@ static bool take(const struct load *load, const struct option *option, const cha
     void *field = field_of(load, option);
     if (!value_check(option->kind, value, option->min, option->max, field, why)) {
         char quote[PROBLEM_QUOTE_SIZE];
-        return fail(load, "%s: \"%s\" %s", load->source, problem_quote(quote, value, strlen(value)), why);
+        /* A URL of a store may hold a password. */
+        return option->kind == VALUE_REDIS
+                   ? fail(load, "%s: the value %s", load->source, why)
+                   : fail(load, "%s: \"%s\" %s", load->source, problem_quote(quote, value, strlen(value)), why);
     }
     switch (value_store_of(option->kind)) {
     case STORE_LIST:
@@ -291,6 +295,23 @@ void config_deinit(struct config *config)
         }
     }
     *config = (struct config){0};
+}
+
+void config_hide_secrets(int argc, char *const *argv, char *(*env)(const char *name))
+{
+    static const char argument[] = "--shared-cache";
+    char *value = env(ENVIRONMENT "SHARED_CACHE");
+    if (value) {
+        redis_url_hide(value);
+    }
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], argument, sizeof argument - 1) == 0) {
+            redis_url_hide(argv[i]);
+            if (i + 1 < argc) {
+                redis_url_hide(argv[i + 1]);
+            }
+        }
+    }
 }
 
 bool config_knows_variable(const char *variable)

@@ -40,7 +40,8 @@ struct config {
     unsigned dns_timeout_ms, connect_timeout_ms, io_timeout_ms, deadline_ms, grace_ms;
     unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
-    char *trust_file, *api_key_file; /* were readable at start; NULL: none */
+    char *trust_file, *api_key_file, *shared_cache_key; /* were readable at start; NULL: none */
+    char *shared_cache;              /* redis_url_parse() takes it; NULL: none */
     char *log_file;                  /* NULL: standard error */
     char *admin_listen;              /* config_endpoint() with port; NULL: none */
     char *check;                     /* host_parse() takes it; NULL: serve */
@@ -66,6 +67,10 @@ enum config_result {
 enum config_result config_load(struct config *config, int argc, char *const *argv,
                                char *(*env)(const char *name), char *err);
 void config_deinit(struct config *config);
+
+/* Overwrites passwords in the arguments and the environment, where other users of the machine or a core dump
+ * could show them. */
+void config_hide_secrets(int argc, char *const *argv, char *(*env)(const char *name));
 
 /* Whether a variable of the environment, NAME=VALUE, is an option's or none of this program's at all. */
 bool config_knows_variable(const char *variable);

@@ -10,6 +10,7 @@
 #include "probe/base/limits.h"
 #include "probe/net/target.h"
 #include "server/config.h"
+#include "server/redis_url.h"
 
 #define RATE_COUNT_MAX 1000000u
 #define RATE_SECONDS_MAX 86400u
@@ -231,6 +232,17 @@ static bool check_host(const char *value, struct bounds b, void *field, char *wh
     return result == HOST_OK;
 }
 
+/* Nothing of the value is repeated, as it may hold a password. */
+static bool check_redis(const char *value, struct bounds b, void *field, char *why)
+{
+    (void)b;
+    (void)field;
+    struct redis_url url;
+    bool ok = redis_url_parse(&url, value, why, VALUE_WHY_SIZE);
+    explicit_bzero(&url, sizeof url);
+    return ok;
+}
+
 /* What ends in a number is an IPv4 address to browsers (URL standard, "ends in a number checker"). */
 static bool ends_in_number(const char *host, size_t len)
 {
@@ -322,6 +334,7 @@ static const struct row {
     [VALUE_PATH] = {check_path, STORE_TEXT},
     [VALUE_LISTEN] = {check_listen, STORE_TEXT},
     [VALUE_HOST] = {check_host, STORE_TEXT},
+    [VALUE_REDIS] = {check_redis, STORE_TEXT},
     [VALUE_LISTEN_LIST] = {check_listen, STORE_LIST},
     [VALUE_DNS_LIST] = {check_dns, STORE_LIST},
     [VALUE_CIDR_LIST] = {check_cidr, STORE_LIST},

@@ -22,6 +22,7 @@ enum value_kind {
     VALUE_PATH,       /* of a file that need not be there */
     VALUE_LISTEN,
     VALUE_HOST,
+    VALUE_REDIS,
     VALUE_LISTEN_LIST,
     VALUE_DNS_LIST,
     VALUE_CIDR_LIST,

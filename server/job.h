@@ -9,6 +9,7 @@
 #include "api/query.h"
 #include "probe/report/report.h"
 #include "server/origin.h"
+#include "server/shared_key.h"
 #include "server/timing.h"
 #include "server/turns.h"
 
@@ -34,11 +35,19 @@ struct job {
     unsigned retry_after_s; /* JOB_LIMITED */
     char *body;             /* malloc'd; the taker sets it to NULL */
     enum verdict verdict;
+    bool shared;       /* another replica has tested it, age_ms ago */
+    uint64_t age_ms;
     struct ip address; /* that was connected to, or was tried last; family 0: none */
     bool deadline_exceeded;
     double dns_ms, test_ms; /* these two for Server-Timing */
     struct port_phases phases;
     struct origin origin; /* for the log */
+
+    /* While and after a store that replicas share is asked for its result; see shared_cache.h. */
+    struct shared_link *shared_link;
+    struct redis_ask *asking; /* NULL: not, or no more */
+    void (*on_looked_up)(struct job *job, bool found);
+    char shared_name[SHARED_NAME_SIZE]; /* under which its result is kept; empty: it is not */
 
     void (*on_done)(struct job *job); /* from the worker's thread; the job is the owner's again */
     void *owner;

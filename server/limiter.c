@@ -158,3 +158,19 @@ uint64_t limiter_take(struct limiter *limiter, const void *key, size_t len, uint
     pthread_mutex_unlock(&limiter->lock);
     return wait;
 }
+
+void limiter_give_back(struct limiter *limiter, const void *key, size_t len)
+{
+    struct set *sets[CANDIDATE_SETS];
+    if (limiter->rate.count == 0) {
+        return;
+    }
+    uint64_t fingerprint = fingerprint_of(limiter, key, len);
+    pthread_mutex_lock(&limiter->lock);
+    find_sets(limiter, fingerprint, sets);
+    struct entry *e = find_entry(sets, fingerprint);
+    if (e && e->full_at >= limiter->interval) {
+        e->full_at -= limiter->interval;
+    }
+    pthread_mutex_unlock(&limiter->lock);
+}

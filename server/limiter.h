@@ -27,4 +27,7 @@ struct rate limiter_rate(const struct limiter *limiter);
  */
 uint64_t limiter_take(struct limiter *limiter, const void *key, size_t len, uint64_t now_ns);
 
+/* Puts a token back that was taken for nothing. Any thread. */
+void limiter_give_back(struct limiter *limiter, const void *key, size_t len);
+
 #endif

@@ -25,6 +25,7 @@
 #include "server/metrics.h"
 #include "server/pool.h"
 #include "server/scrape.h"
+#include "server/shared_cache.h"
 #include "server/targets.h"
 
 #define EXIT_USAGE 2
@@ -46,6 +47,7 @@ struct service {
     struct config config;
     struct tls_env *tls;
     struct targets *targets;
+    struct shared_cache *shared;
     struct limiter *clients;
     struct client_proxies *proxies;
     struct keys *keys;
@@ -132,10 +134,14 @@ static bool build(struct service *s, char *why)
     if (!s->targets || !join_dns_servers(s, why)) {
         return false;
     }
+    if (c->shared_cache && !c->check && !(s->shared = shared_cache_create(c, s->targets, why, WHY_SIZE))) {
+        return false;
+    }
     fit_descriptors(s);
     s->worker_env = (struct worker_env){.tls = s->tls, .guard = targets_guard(s->targets)};
     s->worker_env.permit = targets_permit;
     s->worker_env.permit_context = s->targets;
+    s->worker_env.shared = s->shared;
     s->worker_env.settings =
         (struct probe_settings){c->imap_port, c->imaps_port, c->connect_timeout_ms, c->io_timeout_ms};
     s->worker_env.dns_servers = s->dns_servers;
@@ -170,7 +176,7 @@ static bool build_front(struct service *s, char *why)
     struct admission_env env = {s->pool, s->clients, c->max_in_flight, c->cache_seconds, &s->metrics};
     s->admission = admission_create(&env);
     s->callers = s->admission ? callers_create(&limits, s->proxies, why, WHY_SIZE) : NULL;
-    s->scrape = (struct scrape){&s->metrics, s->admission, s->callers};
+    s->scrape = (struct scrape){&s->metrics, s->admission, s->callers, s->shared};
     return s->callers != NULL;
 }
 
@@ -269,6 +275,7 @@ static void take_down(struct service *s)
     client_proxies_free(&s->proxies);
     limiter_free(&s->clients);
     free(s->dns_servers);
+    shared_cache_free(&s->shared);
     targets_free(&s->targets);
     tls_env_release(&s->tls);
     keys_free(&s->keys);
@@ -404,7 +411,9 @@ int main(int argc, char **argv)
     char err[CONFIG_ERROR_SIZE] = "";
     int status = EXIT_SUCCESS;
 
-    switch (config_load(&service.config, argc, argv, getenv, err)) {
+    enum config_result loaded = config_load(&service.config, argc, argv, getenv, err);
+    config_hide_secrets(argc, argv, getenv);
+    switch (loaded) {
     case CONFIG_HELP:
         config_print_help(stdout);
         break;

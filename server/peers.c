@@ -54,3 +54,8 @@ struct lane *peer_lane(struct peer *peer)
 {
     return &peer->lane;
 }
+
+const uint8_t *peer_key(const struct peer *peer)
+{
+    return peer->key;
+}

@@ -20,6 +20,8 @@ void peers_leave(struct peers *peers, struct peer **peer);
 
 unsigned peers_count(const struct peers *peers, const uint8_t key[CLIENT_KEY_SIZE]);
 
+const uint8_t *peer_key(const struct peer *peer);
+
 /* Where its tests wait; lives as long as the peer has any. */
 struct lane *peer_lane(struct peer *peer);
 

@@ -10,6 +10,7 @@
 #include "server/admission.h"
 #include "server/callers.h"
 #include "server/metrics_text.h"
+#include "server/shared_cache.h"
 
 static void look_at_memory(struct metrics *m)
 {
@@ -56,6 +57,26 @@ static void look_at_process(struct metrics *m)
     metrics_set(m, METRIC_CPU_US, (uint64_t)cpu.tv_sec * 1000000u + (uint64_t)cpu.tv_nsec / 1000u);
 }
 
+static void look_at_shared(struct metrics *m, const struct shared_cache *shared)
+{
+    struct shared_cache_stats now;
+    metrics_set(m, METRIC_SHARED_UP, METRIC_UNKNOWN);
+    if (!shared) {
+        return;
+    }
+    shared_cache_stats(shared, &now);
+    metrics_set(m, METRIC_SHARED_UP, now.up);
+    metrics_set(m, METRIC_SHARED_HIT, now.hits);
+    metrics_set(m, METRIC_SHARED_MISS, now.misses);
+    metrics_set(m, METRIC_SHARED_STORED, now.stored);
+    metrics_set(m, METRIC_SHARED_PERMITTED, now.permitted);
+    metrics_set(m, METRIC_SHARED_LIMITED, now.limited);
+    metrics_set(m, METRIC_SHARED_UNAVAILABLE, now.unavailable);
+    metrics_set(m, METRIC_SHARED_FAILURE, now.failures);
+    metrics_set(m, METRIC_SHARED_ERROR, now.errors);
+    metrics_set(m, METRIC_SHARED_REJECTED, now.rejected);
+}
+
 char *scrape_text(const struct scrape *s)
 {
     struct metrics *m = s->metrics;
@@ -68,6 +89,7 @@ char *scrape_text(const struct scrape *s)
     metrics_set(m, METRIC_CACHE_BYTES, tests.cache_bytes);
     metrics_set(m, METRIC_REQUESTS_WAITING, callers.waiting);
     metrics_set(m, METRIC_CONNECTIONS, callers.connections);
+    look_at_shared(m, s->shared);
     look_at_process(m);
     return metrics_text(m);
 }

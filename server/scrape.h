@@ -5,11 +5,13 @@
 struct admission;
 struct callers;
 struct metrics;
+struct shared_cache;
 
 struct scrape {
     struct metrics *metrics;
     struct admission *admission;
-    struct callers *callers; /* of the public port */
+    struct callers *callers;           /* of the public port */
+    const struct shared_cache *shared; /* NULL: none */
 };
 
 /* In the Prometheus text format, malloc'd, the caller's. NULL: out of memory. Any thread. */

@@ -109,14 +109,18 @@ struct target_guard targets_guard(struct targets *t)
     return (struct target_guard){on_allowed, t};
 }
 
-/* However an address is wrapped, it is the machine behind it that is spared. */
-unsigned targets_permit(void *targets, const struct ip *ip)
+void targets_key(const struct targets *t, const struct ip *ip, uint8_t key[TARGET_KEY_SIZE])
+{
+    struct ip destination = target_destination(t->policy, ip);
+    key[0] = destination.family;
+    memcpy(key + 1, destination.bytes, sizeof destination.bytes);
+}
+
+unsigned targets_permit(void *targets, struct permit *permit)
 {
     struct targets *t = targets;
-    struct ip destination = target_destination(t->policy, ip);
-    uint8_t key[1 + sizeof destination.bytes] = {destination.family};
-
-    memcpy(key + 1, destination.bytes, sizeof destination.bytes);
+    uint8_t key[TARGET_KEY_SIZE];
+    targets_key(t, &permit->ip, key);
     uint64_t wait = limiter_take(t->limiter, key, sizeof key, clock_ns());
     return (unsigned)((wait + NS_PER_S - 1) / NS_PER_S);
 }

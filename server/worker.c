@@ -12,6 +12,7 @@
 #include "server/job_log.h"
 #include "server/metrics.h"
 #include "server/outbox.h"
+#include "server/shared_cache.h"
 
 /* Jobs begun between two looks at the sockets: answers to the questions of those before are read in between,
  * and whoever asks meanwhile has its turn soon. */
@@ -30,6 +31,7 @@ struct worker {
     struct metrics *metrics;
     struct outbox outbox;
     struct probe_env probe_env;
+    struct shared_link *shared; /* NULL: none */
     struct piece_cache *pieces;
     struct turns *turns;
     struct job *running;
@@ -138,7 +140,9 @@ static void on_before_poll(uv_prepare_t *before_poll)
 static void hand_back(struct worker *w, struct job *job, enum job_result result)
 {
     job->result = result;
-    metrics_test(w->metrics, result, &job->report);
+    if (!job->shared) {
+        metrics_test(w->metrics, result, &job->report);
+    }
     report_deinit(&job->report);
     outbox_add(&w->outbox, job);
     if (outbox_wait(w) == 0) {
@@ -175,6 +179,26 @@ static void on_probe_done(void *owner, const struct probe_end *end)
     hand_back(w, job, result);
 }
 
+static void start_test(struct worker *w, struct job *job)
+{
+    job->probe = probe_start(&w->probe_env, &job->query.probe, &job->report, time(NULL), on_probe_done, job);
+    if (!job->probe) {
+        unlink_job(job);
+        hand_back(w, job, JOB_OVERLOADED);
+    }
+}
+
+static void on_looked_up(struct job *job, bool found)
+{
+    struct worker *w = atomic_load(&job->worker);
+    if (found) {
+        unlink_job(job);
+        hand_back(w, job, JOB_REPORTED);
+    } else {
+        start_test(w, job);
+    }
+}
+
 static void start_job(struct worker *w, struct job *job)
 {
     metrics_subtract(w->metrics, METRIC_TESTS_QUEUED, 1);
@@ -182,12 +206,29 @@ static void start_job(struct worker *w, struct job *job)
         hand_back(w, job, JOB_CANCELLED);
         return;
     }
-    job->probe = probe_start(&w->probe_env, &job->query.probe, &job->report, time(NULL), on_probe_done, job);
-    if (!job->probe) {
-        hand_back(w, job, JOB_OVERLOADED);
-        return;
-    }
     link_job(w, job);
+    if (!w->shared || !shared_link_look_up(w->shared, job, on_looked_up)) {
+        start_test(w, job);
+    }
+}
+
+static void cut_short(struct worker *w, struct job *job)
+{
+    if (job->probe) {
+        probe_cancel(job->probe);
+    } else {
+        shared_link_forget(job);
+        unlink_job(job);
+        hand_back(w, job, JOB_CANCELLED);
+    }
+}
+
+void worker_share(const struct job *job, const struct cached *report)
+{
+    struct worker *w = atomic_load(&job->worker);
+    if (w->shared && !job->shared) {
+        shared_link_store(w->shared, job, report);
+    }
 }
 
 static void close_if_idle(struct worker *w)
@@ -198,6 +239,7 @@ static void close_if_idle(struct worker *w)
     if (idle && !uv_is_closing((uv_handle_t *)&w->wake)) {
         uv_close((uv_handle_t *)&w->wake, NULL);
         dns_free(&w->probe_env.dns);
+        shared_link_close(&w->shared);
     }
 }
 
@@ -224,14 +266,18 @@ static void on_wake(uv_async_t *wake)
         tls_env_release(&w->probe_env.tls);
         w->probe_env.tls = tls;
         chain_cache_clear(w->probe_env.chains);
+        if (w->shared) {
+            shared_link_set_roots(w->shared, tls);
+        }
     }
 
     while (starts-- > 0) {
         start_job(w, turns_take(w->turns, w));
     }
-    for (struct job *job = cancel || dropped ? w->running : NULL; job; job = job->next) {
+    for (struct job *job = cancel || dropped ? w->running : NULL, *next; job; job = next) {
+        next = job->next;
         if (cancel || atomic_load(&job->unwanted)) {
-            probe_cancel(job->probe);
+            cut_short(w, job);
         }
     }
     close_if_idle(w);
@@ -256,6 +302,7 @@ static void *run(void *arg)
 
 static void free_parts(struct worker *w)
 {
+    shared_link_close(&w->shared);
     poller_free(&w->probe_env.poller);
     uv_close((uv_handle_t *)&w->before_poll, NULL);
     uv_close((uv_handle_t *)&w->outbox_timer, NULL);
@@ -297,8 +344,15 @@ struct worker *worker_create(const struct worker_env *env, struct turns *turns, 
     w->probe_env.guard = env->guard;
     w->probe_env.permit = env->permit;
     w->probe_env.permit_context = env->permit_context;
+    w->shared = env->shared ? shared_link_open(env->shared, &w->loop, env->tls) : NULL;
+    if (w->shared) {
+        w->probe_env.permit = shared_link_permit;
+        w->probe_env.withdraw = shared_link_withdraw;
+        w->probe_env.permit_context = w->shared;
+    }
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
-    if (w->probe_env.dns && !(w->probe_env.chains && w->probe_env.poller && w->pieces)) {
+    if (w->probe_env.dns &&
+        !(w->probe_env.chains && w->probe_env.poller && w->pieces && (w->shared || !env->shared))) {
         snprintf(why, why_size, "no memory or descriptor is left for a worker");
         dns_free(&w->probe_env.dns);
     }

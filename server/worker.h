@@ -7,8 +7,10 @@
 
 #include "probe/probe.h"
 
+struct cached;
 struct job;
 struct metrics;
+struct shared_cache;
 struct turns;
 struct worker;
 
@@ -17,8 +19,9 @@ struct worker_env {
     struct tls_env *tls; /* each worker holds it for itself */
     struct probe_settings settings;
     struct target_guard guard;
-    unsigned (*permit)(void *context, const struct ip *ip); /* as in struct probe_env; any thread */
+    unsigned (*permit)(void *context, struct permit *permit); /* as in struct probe_env; any thread, at once */
     void *permit_context;
+    struct shared_cache *shared; /* asked before both; NULL: this replica is alone */
     const char *dns_servers; /* as dns_create() takes them */
     unsigned dns_timeout_ms;
     struct metrics *metrics; /* NULL: nothing is counted */
@@ -36,6 +39,9 @@ void worker_call(struct worker *worker);
 /* Nobody waits for the job any more: it is soon done, or when its turn comes, with JOB_CANCELLED unless it
  * was done by itself. Any thread, as long as the job is known not to be done yet. */
 void worker_drop(struct job *job);
+
+/* Lets other replicas have the result of a job that a worker has just handed back, in its thread. */
+void worker_share(const struct job *job, const struct cached *report);
 
 /* Jobs to be taken, or taken and not yet done. Any thread. */
 size_t worker_load(struct worker *worker);

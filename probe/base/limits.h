@@ -52,6 +52,12 @@
 #define LIMIT_CACHE_ENTRIES 4096u
 #define LIMIT_CACHE_BYTES (32u * 1024 * 1024)
 
+/* The store that replicas share: how long it may take to answer, in ms, before the service goes on without; the
+ * longest result that it gets; and what may wait to be written to it. */
+#define LIMIT_SHARED_MS 200u
+#define LIMIT_SHARED_BODY_BYTES (1024u * 1024)
+#define LIMIT_SHARED_BACKLOG_BYTES (8u * 1024 * 1024)
+
 /* How long a whole request may take to arrive, and a whole answer to be taken, in ms. */
 #define LIMIT_TRANSFER_MS 30000u
 #define LIMIT_PATIENCE_MS 500u /* the same, where connections run short */

@@ -23,6 +23,10 @@ struct tls_env *tls_env_hold(struct tls_env *env);
 void tls_env_release(struct tls_env **env);
 size_t tls_env_roots(const struct tls_env *env);
 
+/* What two environments share exactly when they trust the same roots. False: the library failed. */
+#define TLS_ROOTS_DIGEST_SIZE 32
+bool tls_env_roots_digest(const struct tls_env *env, uint8_t digest[TLS_ROOTS_DIGEST_SIZE]);
+
 /* How a session reaches the wire: as read(2) and sendmsg(2), errno set, EAGAIN where it would block. */
 struct tls_transport {
     ssize_t (*pull)(void *owner, void *data, size_t len);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probe/net/tls.h"
 #include "probe/net/tls_env.h"
 
 struct name {
@@ -71,4 +72,28 @@ struct period trust_period(const struct tls_env *env, int64_t now)
         period_split_validity(&period, env->validities[i].not_before, env->validities[i].not_after, now);
     }
     return period;
+}
+
+/* Their order is that of the library's table and says nothing, so the digests are put together without one. */
+bool tls_env_roots_digest(const struct tls_env *env, uint8_t digest[TLS_ROOTS_DIGEST_SIZE])
+{
+    gnutls_x509_trust_list_iter_t iter = NULL;
+    gnutls_x509_crt_t cert = NULL;
+    bool read = true;
+    int r = 0;
+
+    memset(digest, 0, TLS_ROOTS_DIGEST_SIZE);
+    while (read && (r = gnutls_x509_trust_list_iter_get_ca(env->trust, &iter, &cert)) >= 0) {
+        uint8_t one[TLS_ROOTS_DIGEST_SIZE];
+        size_t size = sizeof one;
+        read = gnutls_x509_crt_get_fingerprint(cert, GNUTLS_DIG_SHA256, one, &size) >= 0;
+        for (size_t i = 0; i < sizeof one && read; i++) {
+            digest[i] ^= one[i];
+        }
+        gnutls_x509_crt_deinit(cert);
+    }
+    if (iter) {
+        gnutls_x509_trust_list_iter_deinit(iter);
+    }
+    return read && r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
 }

@@ -24,8 +24,9 @@ LIBRARIES = {
     r"jansson": ("api/",),
     r"idn2": ("api/",),
     r"microhttpd": ("server/http.c", "server/http_answer.", "server/http_request.", "server/http_resource."),
-    r"sodium": ("server/keys.c", "server/limiter.c"),
-    r"uv\.h": ("probe/net/", "probe/attempt.", "probe/probe.", "server/worker."),
+    r"sodium": ("server/cache_entry.c", "server/keys.c", "server/limiter.c", "server/shared_key.c"),
+    r"hiredis": ("server/redis_wire.c",),
+    r"uv\.h": ("probe/net/", "probe/attempt.", "probe/probe.", "server/redis", "server/shared_cache.", "server/worker."),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

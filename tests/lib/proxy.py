@@ -35,7 +35,7 @@ def replaced(text, changes):
 
 
 class Proxy:
-    """nginx in front of `upstream` (host, port). `site` exchanges pieces of nginx.conf; `listen` is the text of
+    """nginx in front of `upstream` (host, port), or of several of them. `site` exchanges pieces of nginx.conf; `listen` is the text of
     imap-testd/listen.conf, {port} in it the port; `origins` that of imap-testd/origins.conf. Use as a context manager."""
 
     def __init__(self, upstream, site=None, listen="listen 127.0.0.1:{port} default_server;\n", origins=None):
@@ -46,8 +46,10 @@ class Proxy:
                    "worker_processes auto": "worker_processes 2"}
         self._write("nginx.conf", replaced(shipped("nginx-main.conf"), changes))
         self._write("conf.d/imap-testd.conf", replaced(shipped("nginx.conf"), site or {}))
+        servers = upstream if isinstance(upstream, list) else [upstream]
+        lines = " ".join("server %s:%d;" % server for server in servers)
         self._write("imap-testd/upstream.conf",
-                    replaced(shipped("nginx-upstream.conf"), {"server imap-testd:8080;": "server %s:%d;" % upstream}))
+                    replaced(shipped("nginx-upstream.conf"), {"server imap-testd:8080;": lines}))
         self._write("imap-testd/listen.conf", listen.replace("{port}", str(self.address[1])))
         if origins is not None:
             self._write("imap-testd/origins.conf", origins)

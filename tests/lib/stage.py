@@ -51,6 +51,7 @@ class Stage:
             "workers": 2,
         }
         settings.update(options)
+        self.settings, self.replicas = settings, []
         try:
             self.service = service.Service(**settings)
         except BaseException:
@@ -69,10 +70,22 @@ class Stage:
                 self.service.stop()
             else:
                 self.service.kill()
+            for replica in self.replicas:
+                if properly:
+                    replica.stop()
+                else:
+                    replica.kill()
         finally:
+            for replica in self.replicas:
+                replica.kill()
             for host in self.hosts:
                 host.stop()
             self.dns.stop()
+
+    def replica(self, **changes):
+        """One more service with the same options, but for changes."""
+        self.replicas.append(service.Service(**{**self.settings, **changes}))
+        return self.replicas[-1]
 
     def context(self):
         """The TLS context of a good server for any host of this stage."""

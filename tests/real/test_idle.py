@@ -8,6 +8,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import case
+import redisd
 import stage
 from service import sanitized, wait_until
 
@@ -52,6 +53,26 @@ class IdleTest(case.Case):
         sock = self.service.connect()
         self.addCleanup(sock.close)
         time.sleep(1)
+        self.assert_sleeps()
+
+
+class IdleSharedTest(IdleTest):
+    """With a store that replicas share, and nobody who asks."""
+
+    def setUp(self):
+        self.redis = redisd.Redis()
+        self.addCleanup(self.redis.stop)
+        self.stage = stage.Stage(shared_cache=self.redis.url)
+        self.addCleanup(self.stage.stop)
+        self.service = self.stage.service
+        wait_until(lambda: self.redis.clients() == 2, 10, "the links of both workers")
+
+    def connections(self):
+        return super().connections() - 2
+
+    def test_without_the_store(self):
+        self.redis.kill()
+        time.sleep(0.5)
         self.assert_sleeps()
 
 

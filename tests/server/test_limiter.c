@@ -36,6 +36,29 @@ static unsigned admitted(struct limiter *l, uint64_t key, uint64_t now, unsigned
     return n;
 }
 
+static void test_given_back(void **state)
+{
+    (void)state;
+    struct limiter *l = create(3, 60, 64);
+    uint64_t key = 1, unknown = 2, now = 1000 * SECOND;
+    assert_int_equal(admitted(l, key, now, 5), 3);
+    limiter_give_back(l, &key, sizeof key);
+    limiter_give_back(l, &unknown, sizeof unknown);
+    assert_int_equal(admitted(l, key, now, 5), 1);
+    assert_int_equal(take(l, key, now), 20 * SECOND);
+    /* Never more than full. */
+    for (int i = 0; i < 10; i++) {
+        limiter_give_back(l, &key, sizeof key);
+    }
+    assert_int_equal(admitted(l, key, now, 9), 3);
+    assert_int_equal(admitted(l, unknown, now, 9), 3);
+    limiter_free(&l);
+    l = create(0, 60, 0);
+    limiter_give_back(l, &key, sizeof key);
+    assert_int_equal(take(l, key, now), 0);
+    limiter_free(&l);
+}
+
 static void test_semantics(void **state)
 {
     static const struct {
@@ -295,7 +318,7 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_semantics),
+        cmocka_unit_test(test_semantics), cmocka_unit_test(test_given_back),
         cmocka_unit_test(test_bounds_of_rates),
         cmocka_unit_test(test_keys_are_bytes),
         cmocka_unit_test(test_against_buckets),
