@@ -46,6 +46,7 @@ struct caller {
     enum caller_state state;
     bool counted; /* in callers.count */
     bool leaving; /* in callers.leaving */
+    bool ended;   /* by callers_end() */
     int fd;
     uint64_t deadline;         /* ms; of no effect on those that wait, but for their turn to make way */
     struct peer *peer;         /* NULL: a trusted proxy */
@@ -63,6 +64,8 @@ struct callers {
     pthread_cond_t told;      /* nobody is CALLER_LEAVING */
     pthread_mutex_t lock;     /* guards what follows; never held while a watch is called */
     bool stop;
+    bool ending;                             /* since callers_end() */
+    size_t left;                             /* connections there are */
     size_t waits;                            /* of them those that wait */
     uint64_t wakes_at;                       /* ms: when the thread looks at deadlines again */
     size_t count;                            /* but for those that were cut */
@@ -143,6 +146,16 @@ static void set_state(struct callers *c, struct caller *caller, enum caller_stat
     }
 }
 
+/* Of what arrives the library still gets all that was there before it looks, and then the end: unlike with
+ * one that is cut, no request is lost that came in just before, and its answer can be sent. */
+static void end_reading(struct caller *caller)
+{
+    if (!caller->ended) {
+        caller->ended = true;
+        (void)shutdown(caller->fd, SHUT_RD);
+    }
+}
+
 static void uncount(struct callers *c, struct caller *caller)
 {
     c->count -= caller->counted;
@@ -219,6 +232,10 @@ struct caller *callers_add(struct callers *c, int fd, const struct sockaddr *add
     set_state(c, caller, CALLER_ASKING);
     caller->counted = true;
     c->count++;
+    c->left++;
+    if (c->ending) {
+        end_reading(caller);
+    }
     if (!make_way(c, now_ms())) {
         wake_by(c, now_ms() + c->limits.patience_ms);
     }
@@ -233,6 +250,7 @@ void callers_remove(struct callers *c, struct caller *caller)
     }
     pthread_mutex_lock(&c->lock);
     uncount(c, caller);
+    c->left--;
     set_state(c, caller, CALLER_CUT);
     c->by_fd[caller->fd] = NULL;
     peers_leave(&c->peers, &caller->peer);
@@ -253,7 +271,10 @@ void caller_waiting(struct callers *c, struct caller *caller, const struct calle
     if (caller->state != CALLER_CUT) {
         set_state(c, caller, CALLER_WAITING);
         caller->watch = *watch;
-        (void)epoll_ctl(c->epoll, EPOLL_CTL_ADD, caller->fd, &event);
+        /* One whose reading was ended would look as if it had left. */
+        if (!caller->ended) {
+            (void)epoll_ctl(c->epoll, EPOLL_CTL_ADD, caller->fd, &event);
+        }
     }
     pthread_mutex_unlock(&c->lock);
 }
@@ -273,6 +294,9 @@ static void move_on(struct callers *c, struct caller *caller, enum caller_state 
     }
     bool was_cut = caller->state == CALLER_DISMISSED || caller->state == CALLER_CUT;
     set_state(c, caller, was_cut ? CALLER_CUT : state);
+    if (c->ending && caller->state == CALLER_ASKING) {
+        end_reading(caller);
+    }
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -286,12 +310,30 @@ void caller_asking(struct callers *c, struct caller *caller)
     move_on(c, caller, CALLER_ASKING);
 }
 
-void callers_cut_asking(struct callers *c)
+bool callers_asking(struct callers *c)
 {
-    struct caller *first;
     pthread_mutex_lock(&c->lock);
-    while ((first = TAILQ_FIRST(&c->asking))) {
-        cut(c, first, "stopping");
+    bool asking = !TAILQ_EMPTY(&c->asking);
+    pthread_mutex_unlock(&c->lock);
+    return asking;
+}
+
+bool callers_left(struct callers *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool left = c->left > 0;
+    pthread_mutex_unlock(&c->lock);
+    return left;
+}
+
+void callers_end(struct callers *c)
+{
+    struct caller *caller;
+    pthread_mutex_lock(&c->lock);
+    c->ending = true;
+    TAILQ_FOREACH(caller, &c->asking, turn)
+    {
+        end_reading(caller);
     }
     pthread_mutex_unlock(&c->lock);
 }

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api/json_setup.h"
 #include "probe/base/limits.h"
+#include "server/activation.h"
 #include "server/admission.h"
 #include "server/callers.h"
 #include "server/check.h"
@@ -19,7 +19,9 @@
 #include "server/limiter.h"
 #include "server/listen.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/pool.h"
+#include "server/stop.h"
 #include "server/targets.h"
 
 #define EXIT_USAGE 2
@@ -33,12 +35,10 @@
 /* Of those: connections that were cut and are not closed yet. */
 #define ROOM_TO_CLOSE (DESCRIPTORS_RESERVED / 4)
 
-/* How long answers may take to be written once all tests have ended. */
-#define DRAIN_MS 5000u
-#define LAST_REQUESTS_MS 50u
-
 struct service {
     struct config config;
+    struct activation passed; /* sockets, by the service manager */
+    struct notify manager;
     struct tls_env *tls;
     struct targets *targets;
     struct limiter *clients;
@@ -51,6 +51,7 @@ struct service {
     struct callers *callers;
     struct http *http;
     unsigned connections; /* there is room for, on all listening sockets together */
+    bool sockets_shared;  /* the listening sockets are open in the service manager too */
     bool dns_ready;
 };
 
@@ -180,18 +181,34 @@ static bool build_front(struct service *s, char *why)
     return s->callers != NULL;
 }
 
+/* Those of --listen, or those that were passed in their place, which are taken over. NULL with a sentence in
+ * `why`. */
+static int *open_sockets(struct service *s, size_t *count, char *why)
+{
+    int *sockets = s->passed.sockets;
+    s->sockets_shared = s->passed.count > 0;
+    if (!s->sockets_shared) {
+        return listen_open_all(&s->config.listen, count, why, WHY_SIZE);
+    }
+    if (s->config.given[OPTION_LISTEN]) {
+        log_event(LOG_LEVEL_WARN, "listen_without_effect", NULL, 0); /* the manager's sockets come first */
+    }
+    for (size_t i = 0; i < s->passed.count; i++) {
+        listen_adopt(sockets[i]);
+    }
+    *count = s->passed.count;
+    s->passed.count = 0;
+    s->passed.sockets = NULL;
+    return sockets;
+}
+
 static bool listen_all(struct service *s, char *why)
 {
-    const struct config_list *list = &s->config.listen;
-    int *sockets = calloc(list->count, sizeof *sockets);
     size_t open = 0;
     char name[64];
 
-    while (sockets && open < list->count &&
-           (sockets[open] = listen_open(list->items[open], why, WHY_SIZE)) >= 0) {
-        open++;
-    }
-    if (sockets && open == list->count) {
+    int *sockets = open_sockets(s, &open, why);
+    if (sockets) {
         struct http_env env = {.admission = s->admission, .callers = s->callers, .keys = s->keys};
         env.proxies = s->proxies;
         env.cors_origins = &s->config.cors_origin;
@@ -202,39 +219,29 @@ static bool listen_all(struct service *s, char *why)
         open = s->http ? open : 0;
     }
     for (size_t i = 0; i < open; i++) {
-        if (!s->http) {
-            close(sockets[i]);
-        } else {
-            listen_name(sockets[i], name, sizeof name);
-            struct log_field fields[] = {log_text("address", name),
-                                         log_text("version", IMAP_TESTD_VERSION),
-                                         log_int("workers", s->config.workers),
-                                         log_int("max_in_flight", s->config.max_in_flight),
-                                         log_int("trusted_roots", (int64_t)tls_env_roots(s->tls)),
-                                         log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
-            log_event(LOG_LEVEL_INFO, "listening", fields, sizeof fields / sizeof fields[0]);
-        }
+        listen_name(sockets[i], name, sizeof name);
+        struct log_field fields[] = {log_text("address", name),
+                                     log_text("version", IMAP_TESTD_VERSION),
+                                     log_int("workers", s->config.workers),
+                                     log_int("max_in_flight", s->config.max_in_flight),
+                                     log_int("trusted_roots", (int64_t)tls_env_roots(s->tls)),
+                                     log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
+        log_event(LOG_LEVEL_INFO, "listening", fields, sizeof fields / sizeof fields[0]);
     }
     free(sockets);
     return s->http != NULL;
 }
 
-/* Nobody who was let in goes without an answer: tests first, then the writing, then the threads. */
-static void stop(struct service *s)
+static void stop(struct service *s, const sigset_t *signals)
 {
-    static const struct timespec last_requests = {0, LAST_REQUESTS_MS * 1000000L};
+    struct stop parts = {.admission = s->admission, .callers = s->callers, .pool = s->pool, .http = s->http};
 
-    admission_stop(s->admission);
-    if (!admission_wait_idle(s->admission, s->config.grace_ms)) {
-        pool_cancel(s->pool);
-        (void)admission_wait_idle(s->admission, DRAIN_MS);
-    }
-    http_quiesce(s->http);
-    nanosleep(&last_requests, NULL); /* accepted just before, not yet read */
-    callers_cut_asking(s->callers);
-    if (!http_drain(s->http, DRAIN_MS)) {
-        log_event(LOG_LEVEL_WARN, "answers_left_unwritten", NULL, 0);
-    }
+    parts.signals = signals;
+    parts.shared_sockets = s->sockets_shared;
+    parts.drain_ms = s->config.drain_ms;
+    parts.grace_ms = s->config.grace_ms;
+    notify_stopping(&s->manager, "Running tests come to their end");
+    stop_in_order(&parts);
 }
 
 static void take_down(struct service *s)
@@ -249,6 +256,7 @@ static void take_down(struct service *s)
     targets_free(&s->targets);
     tls_env_release(&s->tls);
     keys_free(&s->keys);
+    activation_deinit(&s->passed);
     if (s->dns_ready) {
         dns_library_cleanup();
     }
@@ -266,8 +274,8 @@ static void tell_reload_failed(const char *why)
 static void reload(struct service *s)
 {
     char why[WHY_SIZE] = "";
+    notify_reloading(&s->manager);
     struct tls_env *tls = tls_env_create(s->config.trust_file, why, sizeof why);
-
     if (tls) {
         tls_env_release(&s->tls);
         s->tls = tls;
@@ -286,6 +294,7 @@ static void reload(struct service *s)
                                      log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
         log_event(LOG_LEVEL_INFO, "reloaded", fields, 2);
     }
+    notify_ready(&s->manager, tls && keys ? "Ready" : "Ready, with older files: the last reload failed");
 }
 
 /* Reloads when told to; returns the signal that ends the service. */
@@ -301,23 +310,15 @@ static int wait_for_end(struct service *s, const sigset_t *signals)
     }
 }
 
-static int serve(struct service *s)
+static int serve(struct service *s, const sigset_t *signals)
 {
     char why[WHY_SIZE] = "";
-    sigset_t signals;
-
-    /* Blocked in all threads, taken by this one. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
 
     log_open(s->config.log_format, s->config.log_level);
+    notify_open(&s->manager);
     warn_without_effect(&s->config);
     warn_of_unknown_variables();
-    if (!build(s, why)) {
+    if (!activation_take(&s->passed, why, sizeof why) || !build(s, why)) {
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_USAGE;
     }
@@ -325,20 +326,21 @@ static int serve(struct service *s)
         fprintf(stderr, "imap-testd: %s\n", why);
         return EXIT_FAILURE;
     }
-    int received = wait_for_end(s, &signals);
+    notify_ready(&s->manager, "Ready");
+    int received = wait_for_end(s, signals);
     struct log_field field = log_text("signal", received == SIGTERM ? "SIGTERM" : "SIGINT");
     log_event(LOG_LEVEL_INFO, "stopping", &field, 1);
-    stop(s);
+    stop(s, signals);
     log_event(LOG_LEVEL_INFO, "stopped", NULL, 0);
     return EXIT_SUCCESS;
 }
 
 /* One test, one worker, no listening; signals end the program as they end any other. */
-static int check(struct service *s)
+static int check(struct service *s, const sigset_t *signals)
 {
     char why[WHY_SIZE] = "";
 
-    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
     log_open(s->config.log_format,
              s->config.log_level < LOG_LEVEL_WARN ? s->config.log_level : LOG_LEVEL_WARN);
     s->config.workers = 1;
@@ -352,9 +354,19 @@ static int check(struct service *s)
 
 int main(int argc, char **argv)
 {
-    struct service service = {.http = NULL};
+    struct service service = {.passed = {.admin = -1}};
+    sigset_t signals;
     char err[CONFIG_ERROR_SIZE] = "";
     int status = EXIT_SUCCESS;
+
+    /* Blocked in all threads, taken by this one, so that one that comes before all is set up waits for that.
+     */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
 
     switch (config_load(&service.config, argc, argv, getenv, err)) {
     case CONFIG_HELP:
@@ -368,7 +380,7 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
         break;
     case CONFIG_RUN:
-        status = service.config.check ? check(&service) : serve(&service);
+        status = service.config.check ? check(&service, &signals) : serve(&service, &signals);
         break;
     }
     take_down(&service);

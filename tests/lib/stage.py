@@ -51,6 +51,7 @@ class Stage:
             "workers": 2,
         }
         settings.update(options)
+        self.settings = settings
         try:
             self.service = service.Service(**settings)
         except BaseException:
