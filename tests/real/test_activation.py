@@ -170,20 +170,32 @@ class StartTest(case.Case):
 
     MOST_MS = 100
 
+    @staticmethod
+    def processor_ms(process):
+        """What its threads have had of the processors so far."""
+        spent = 0
+        for task in os.listdir("/proc/%d/task" % process.pid):
+            with open("/proc/%d/task/%s/schedstat" % (process.pid, task), encoding="ascii") as line:
+                spent += int(line.read().split()[0])
+        return spent / 1e6
+
     def test_start_to_ready(self):
-        took = []
+        took, spent = [], []
         for _ in range(5):
             with socket.create_server(("127.0.0.1", 0), backlog=10) as sock, \
                     socket.create_connection(sock.getsockname(), 30 * SLOW) as caller:
                 caller.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
                 begin = time.monotonic()
-                with service.Service(sockets=[("", sock)]):
+                with service.Service(sockets=[("", sock)]) as served:
                     with caller.makefile("rb") as stream:
                         self.assertEqual(service.read_answer(stream).status, 200)
                     took.append((time.monotonic() - begin) * 1000)
-        print("start to ready: %s ms" % ", ".join("%.0f" % ms for ms in took), file=sys.stderr)
-        # The best of some, and with room: others use this machine too.
-        self.assertLess(min(took), self.MOST_MS * 3 * SLOW)
+                    spent.append(self.processor_ms(served.process))
+        print("start to ready: %s ms, of them on processors %s ms" % tuple(
+            ", ".join("%.0f" % ms for ms in some) for some in (took, spent)), file=sys.stderr)
+        # The best of some; and others use this machine too, so that time that passes says little.
+        self.assertLess(min(spent), self.MOST_MS * SLOW)
+        self.assertLess(min(took), self.MOST_MS * 10 * SLOW)
 
 
 if __name__ == "__main__":

@@ -55,12 +55,27 @@ class StopTest(case.Case):
             with self.subTest(signal=number):
                 self.stop_under_load(number)
 
+    def in_time(self, play):
+        """Plays what has to be done within a part of the quarter of a second for which idle connections are left open;
+        `play` tells how long it needed. On a busy machine that may take some attempts."""
+        for _ in range(8):
+            if play() < 0.15:
+                return
+        self.fail("this machine is too busy for this test")
+
     def stop_under_load(self, number):
+        self.in_time(lambda: self.stop_once_under_load(number))
+
+    def stop_once_under_load(self, number):
         with stage.Stage(grace_ms=GRACE_MS, io_timeout_ms=60000, deadline_ms=60000) as here:
             kept = [self.kept(here) for _ in range(4)]
             able, silent = self.load(here, 20, 10)
             begin = time.monotonic()
             here.service.process.send_signal(number)
+            asked = self.ask_while_stopping(kept, here)
+            if asked >= 0.15:
+                here.service.kill()
+                return asked
             self.check_stopping(kept, here)
             for client in able + silent:
                 client.join(GRACE_MS / 1000 + 10 * SLOW)
@@ -79,6 +94,7 @@ class StopTest(case.Case):
                     self.assertIn("retry-after", client.answer.headers)
             self.assertGreaterEqual(took, 0.8)
             self.assertLess(took, GRACE_MS / 1000 + 3 * SLOW)
+            return asked
 
     def kept(self, here):
         """A connection that was asked on before, and is kept."""
@@ -92,13 +108,21 @@ class StopTest(case.Case):
         with connection.makefile("rb") as stream:
             return service.read_answer(stream)
 
-    def check_stopping(self, kept, here):
-        """While stopping: not ready, what is asked on an open connection is done, and it is closed then. So is one that
-        stays idle, and none is opened any more."""
-        service.wait_until(lambda: here.service.events("stopping"), 10 * SLOW, "the log says stopping")
+    @staticmethod
+    def ask_while_stopping(kept, here):
+        """Asks on all kept connections but the last; returns how long after the signal was taken that was."""
+        begin = time.monotonic()
+        while not here.service.events("stopping"):
+            begin = time.monotonic()
+            time.sleep(0.001)
         time.sleep(0.02)
         for connection, path in zip(kept, ("/readyz", "/healthz", here.service.test_path("localhost"))):
             connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+        return time.monotonic() - begin
+
+    def check_stopping(self, kept, here):
+        """While stopping: not ready, what is asked on an open connection is done, and it is closed then. So is one that
+        stays idle, and none is opened any more."""
         for connection, status in zip(kept, (503, 200, 200, None)):
             with connection, connection.makefile("rb") as stream:
                 answer = service.read_answer(stream)
@@ -178,17 +202,23 @@ class StopTest(case.Case):
 
     def test_who_has_connected_is_waited_for(self):
         """A connection that was opened before the signal, and asks a moment after it."""
+        self.in_time(self.connect_and_ask_late)
+
+    def connect_and_ask_late(self):
         with stage.Stage() as here:
             connections = [here.service.connect() for _ in range(30)]
+            begin = time.monotonic()
             here.service.terminate()
-            time.sleep(0.1)
+            time.sleep(0.05)
             for connection in connections:
                 connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            took = time.monotonic() - begin
             for connection in connections:
                 with connection, connection.makefile("rb") as stream:
                     answer = service.read_answer(stream)
-                    self.assertEqual(answer and answer.status, 200)
+                    self.assertTrue(took >= 0.15 or (answer and answer.status == 200), answer)
             here.service.finish()
+        return took
 
     def test_signals_that_come_together(self):
         """A reload that the end overtakes, and one that comes too late."""
