@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -199,6 +200,38 @@ class StopTest(case.Case):
             self.assertGreaterEqual(time.monotonic() - begin, drain_ms / 1000)
             with self.assertRaises(ConnectionRefusedError):
                 here.service.connect()
+
+    def test_who_gets_through_is_answered(self):
+        """Callers that come one after another while it stops: until none is let in any more, each is answered."""
+        for _ in range(5):
+            with stage.Stage() as here:
+                lost, answered, begin = [], [], threading.Event()
+
+                def ask_until_refused(lost=lost, answered=answered, address=here.service.address, begin=begin):
+                    while True:
+                        try:
+                            connection = socket.create_connection(address, 20 * SLOW)
+                        except ConnectionRefusedError:
+                            return
+                        with connection, connection.makefile("rb") as stream:
+                            try:
+                                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                                answer = service.read_answer(stream)
+                            except OSError:
+                                answer = None
+                            (answered if answer and answer.status == 200 else lost).append(answer)
+                        begin.set()
+
+                callers = [threading.Thread(target=ask_until_refused) for _ in range(8)]
+                for caller in callers:
+                    caller.start()
+                begin.wait(20 * SLOW)
+                time.sleep(0.1)
+                here.service.stop()
+                for caller in callers:
+                    caller.join()
+                self.assertGreater(len(answered), 20)
+                self.assertEqual(lost, [])
 
     def test_who_has_connected_is_waited_for(self):
         """A connection that was opened before the signal, and asks a moment after it."""
