@@ -73,12 +73,18 @@ class ActivationTest(case.Case):
             self.assertEqual(served.events("request")[0]["client"], "127.0.0.1")
 
     def test_whoever_connects_between_two_processes_is_served(self):
-        with self.listening(backlog=100) as sock:
-            with self.serve(("", sock)):
-                pass
-            waiting = [socket.create_connection(sock.getsockname(), 30 * SLOW) for _ in range(20)]
-            for connection in waiting:
-                connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        with self.listening(backlog=200) as sock:
+            with self.serve(("", sock)) as first:
+                # Some of these are let in by the first process still, it may be.
+                first.process.send_signal(signal.SIGSTOP)
+                waiting = [socket.create_connection(sock.getsockname(), 30 * SLOW) for _ in range(50)]
+                for connection in waiting:
+                    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                first.terminate()
+                first.process.send_signal(signal.SIGCONT)
+            waiting += [socket.create_connection(sock.getsockname(), 30 * SLOW) for _ in range(20)]
+            for connection in waiting[50:]:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             with self.serve(("", sock)):
                 for connection in waiting:
                     with connection, connection.makefile("rb") as stream:
