@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "probe/base/limits.h"
@@ -15,10 +16,12 @@
 #define CROWDED 48u
 
 #define DRAIN_MS 1000u
+#define STEP_MS 5
 
 struct admin {
     struct callers *callers;
     struct http *http;
+    bool shared; /* the socket is open in the service manager too */
 };
 
 static void tell(int socket)
@@ -29,7 +32,7 @@ static void tell(int socket)
     log_event(LOG_LEVEL_INFO, "admin_listening", &field, 1);
 }
 
-struct admin *admin_create(const char *endpoint, const struct http_env *env, char *why, size_t why_size)
+struct admin *admin_create(int socket, bool shared, const struct http_env *env, char *why, size_t why_size)
 {
     static const struct config_list no_origins = {NULL, 0};
     const struct callers_limits limits = {
@@ -38,17 +41,15 @@ struct admin *admin_create(const char *endpoint, const struct http_env *env, cha
     struct http_env own = *env;
 
     snprintf(why, why_size, "out of memory");
-    int socket = admin ? listen_open(endpoint, why, why_size) : -1;
-    if (socket < 0) {
-        free(admin);
-        return NULL;
+    if (admin) {
+        admin->callers = callers_create(&limits, env->proxies, why, why_size);
     }
-    admin->callers = callers_create(&limits, env->proxies, why, why_size);
-    if (!admin->callers) {
+    if (!admin || !admin->callers) {
         close(socket);
         free(admin);
         return NULL;
     }
+    admin->shared = shared;
     own.callers = admin->callers;
     own.routes = ROUTE_BIT(ROUTE_METRICS) | ROUTE_BIT(ROUTE_HEALTHZ) | ROUTE_BIT(ROUTE_READYZ);
     own.keys = NULL;
@@ -65,12 +66,16 @@ struct admin *admin_create(const char *endpoint, const struct http_env *env, cha
 
 void admin_free(struct admin **admin)
 {
+    static const struct timespec step = {0, STEP_MS * 1000000L};
     struct admin *a = *admin;
     *admin = NULL;
     if (a) {
-        http_quiesce(a->http);
-        callers_cut_asking(a->callers);
-        (void)http_drain(a->http, DRAIN_MS);
+        http_quiesce(a->http, a->shared);
+        callers_end(a->callers);
+        for (unsigned ms = 0; ms < DRAIN_MS && (http_active(a->http) || callers_left(a->callers));
+             ms += STEP_MS) {
+            nanosleep(&step, NULL);
+        }
         http_free(&a->http);
         callers_free(&a->callers);
         free(a);

@@ -39,7 +39,7 @@ struct admission {
     pthread_cond_t idle;
     size_t in_flight;
     struct peers clients; /* with a test in flight */
-    bool stopping;
+    bool retiring, stopping;
     void *flights; /* a tree by key */
     struct cache *cache;
     unsigned generation; /* of what tests rest on; those of an older one answer only who waits already */
@@ -349,19 +349,26 @@ void admission_forget(struct admission *a)
     pthread_mutex_unlock(&a->lock);
 }
 
-void admission_stop(struct admission *a)
+void admission_retire(struct admission *a)
 {
     pthread_mutex_lock(&a->lock);
-    a->stopping = true;
+    a->retiring = true;
     pthread_mutex_unlock(&a->lock);
 }
 
-bool admission_stopping(struct admission *a)
+bool admission_retiring(struct admission *a)
 {
     pthread_mutex_lock(&a->lock);
-    bool stopping = a->stopping;
+    bool retiring = a->retiring;
     pthread_mutex_unlock(&a->lock);
-    return stopping;
+    return retiring;
+}
+
+void admission_stop(struct admission *a)
+{
+    pthread_mutex_lock(&a->lock);
+    a->retiring = a->stopping = true;
+    pthread_mutex_unlock(&a->lock);
 }
 
 bool admission_full(struct admission *a)

@@ -78,9 +78,12 @@ bool admission_forsake(struct admission *admission, struct waiter *waiter);
 /* Results so far answer no more. */
 void admission_forget(struct admission *admission);
 
+/* From now on others are to be asked, so the service is not ready; whoever asks nevertheless gets a test. */
+void admission_retire(struct admission *admission);
+bool admission_retiring(struct admission *admission);
+
 /* From now on nothing enters. */
 void admission_stop(struct admission *admission);
-bool admission_stopping(struct admission *admission);
 bool admission_full(struct admission *admission);
 
 /* How it stands at this moment. */

@@ -60,8 +60,13 @@ void caller_waiting(struct callers *callers, struct caller *caller, const struct
 /* The answer goes out: the time to take it begins. */
 void caller_answering(struct callers *callers, struct caller *caller);
 
-/* Cuts off all who have not asked yet, or not to the end. */
-void callers_cut_asking(struct callers *callers);
+/* Whether somebody has not asked yet, or not to the end; and whether any connection is left at all. */
+bool callers_asking(struct callers *callers);
+bool callers_left(struct callers *callers);
+
+/* From now on no more is read from those who have nothing under way, but for what has come in already: it is
+ * answered, and their connections end. The same goes for the others once they have their answers. */
+void callers_end(struct callers *callers);
 
 /* The answer has gone out: the time to ask again begins. */
 void caller_asking(struct callers *callers, struct caller *caller);

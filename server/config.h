@@ -37,7 +37,7 @@ struct config {
     struct config_list nat64_prefix;                             /* and target_nat64_valid() */
     struct config_list cors_origin;                              /* "*" or scheme://host[:port] */
     unsigned workers, max_in_flight;
-    unsigned dns_timeout_ms, connect_timeout_ms, io_timeout_ms, deadline_ms, grace_ms;
+    unsigned dns_timeout_ms, connect_timeout_ms, io_timeout_ms, deadline_ms, grace_ms, drain_ms;
     unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
     char *trust_file, *api_key_file, *shared_cache_key; /* were readable at start; NULL: none */

@@ -1,11 +1,15 @@
 #include "server/http.h"
 
+#include <fcntl.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +20,10 @@
 /* Room for a request line and headers that are a little over our own bounds, so that the refusal is ours. */
 #define CONNECTION_MEMORY (24u * 1024u)
 #define IDLE_TIMEOUT_S 15u
+
+/* At the end: connections taken that wait at a socket, and how long the library may take to come round. */
+#define MOST_WAITING 65536u
+#define TURN_MS 1000
 
 struct http {
     struct http_env env;
@@ -193,23 +201,72 @@ struct http *http_create(const struct http_env *env, const int *sockets, size_t 
     return http;
 }
 
-void http_quiesce(struct http *http)
+/* Those that the kernel has let in already, and would turn away with the socket. */
+static void take_waiting(struct MHD_Daemon *daemon, int listening)
 {
-    for (size_t i = 0; i < http->count; i++) {
-        http->sockets[i] = MHD_quiesce_daemon(http->daemons[i]);
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    int fd = 0;
+
+    for (unsigned n = 0; n < MOST_WAITING && fd >= 0; n++, len = sizeof from) {
+        fd = accept4(listening, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            (void)MHD_add_connection(daemon, fd, (const struct sockaddr *)&from, len);
+        }
     }
 }
 
-bool http_drain(struct http *http, unsigned ms)
+/* The number stays taken: the library's thread may be about to look at it. */
+static void close_listening(int fd)
 {
-    static const struct timespec step = {0, 5000000};
-    for (unsigned waited = 0; atomic_load(&http->active) > 0; waited += 5) {
-        if (waited >= ms) {
-            return false;
-        }
-        nanosleep(&step, NULL);
+    int other = eventfd(0, EFD_CLOEXEC);
+    if (other >= 0) {
+        (void)dup3(other, fd, O_CLOEXEC);
+        close(other);
     }
-    return true;
+}
+
+/* Waits until the library's thread has come round: it takes a connection in, finds that it has ended, and
+ * closes it. False: it did not within the time, or cannot be asked. */
+static bool wait_turn(struct MHD_Daemon *daemon, int ms)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNIX};
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return false;
+    }
+    struct pollfd ours = {.fd = pair[0], .events = POLLIN};
+    (void)shutdown(pair[0], SHUT_WR);
+    bool asked = MHD_add_connection(daemon, pair[1], &nobody, sizeof nobody) == MHD_YES;
+    bool turned = asked && poll(&ours, 1, ms) == 1;
+    close(pair[0]);
+    return turned;
+}
+
+void http_quiesce(struct http *http, bool shared)
+{
+    static const struct timespec a_while = {0, 50000000};
+    bool turned = true;
+
+    for (size_t i = 0; i < http->count; i++) {
+        http->sockets[i] = MHD_quiesce_daemon(http->daemons[i]);
+        if (!shared && http->sockets[i] >= 0) {
+            take_waiting(http->daemons[i], http->sockets[i]);
+            close_listening(http->sockets[i]);
+        }
+    }
+    for (size_t i = 0; i < http->count; i++) {
+        turned = wait_turn(http->daemons[i], TURN_MS) && turned;
+    }
+    if (!turned) {
+        nanosleep(&a_while, NULL);
+    }
+}
+
+bool http_active(const struct http *http)
+{
+    return atomic_load(&http->active) > 0;
 }
 
 void http_free(struct http **http)

@@ -38,11 +38,13 @@ struct http;
 struct http *http_create(const struct http_env *env, const int *sockets, size_t count, unsigned connections,
                          char *why, size_t why_size);
 
-/* Takes no further connections; those there are go on. */
-void http_quiesce(struct http *http);
+/* Takes no further connections; those there are go on. With `shared` sockets, which somebody else holds as
+ * well, whoever connects waits for the next process; sockets of ours alone are closed, once those that wait at
+ * them have been let in. When it returns all of them are known to the callers. */
+void http_quiesce(struct http *http, bool shared);
 
-/* Waits until every request that has begun is answered; false when `ms` were over first. */
-bool http_drain(struct http *http, unsigned ms);
+/* Whether a request that has begun is not answered yet, or its answer not sent. */
+bool http_active(const struct http *http);
 
 /* Ends all connections. Nothing may be in flight any more. */
 void http_free(struct http **http);

@@ -52,7 +52,7 @@ static enum MHD_Result queue(struct http_answer *a, unsigned status, struct MHD_
     http_answer_header(&response, MHD_HTTP_HEADER_CACHE_CONTROL, a->max_age_s > 0 ? kept : "no-store");
     add_security(&response);
     add_cors(&response, &a->cors);
-    if (a->last || admission_stopping(a->admission)) {
+    if (a->last || admission_retiring(a->admission)) {
         http_answer_header(&response, MHD_HTTP_HEADER_CONNECTION, "close");
     }
     if (!response) {

@@ -123,7 +123,7 @@ void http_rules_unreported(enum job_result result, struct problem *problem)
 
 bool http_rules_ready(struct admission *admission, struct problem *problem)
 {
-    if (admission_stopping(admission)) {
+    if (admission_retiring(admission)) {
         http_rules_stopping(problem);
         return false;
     }

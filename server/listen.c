@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -23,11 +24,23 @@
 /* Of what a caller sends on while its test is under way and nobody reads; likewise. */
 #define RECEIVE_BUFFER (16 * 1024)
 
+static bool set_buffers(int fd)
+{
+    int out = SEND_BUFFER, in = RECEIVE_BUFFER;
+    return setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out) == 0 &&
+           setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in) == 0;
+}
+
+void listen_adopt(int fd)
+{
+    (void)set_buffers(fd);
+}
+
 int listen_open(const char *endpoint, char *why, size_t why_size)
 {
     struct ip ip = {.family = 0};
     struct sockaddr_storage ss;
-    int port = 0, one = 1, out = SEND_BUFFER, in = RECEIVE_BUFFER;
+    int port = 0, one = 1;
 
     if (!config_endpoint(endpoint, &ip, &port)) {
         snprintf(why, why_size, "%s is not an address with a port", endpoint);
@@ -35,9 +48,7 @@ int listen_open(const char *endpoint, char *why, size_t why_size)
     }
     socklen_t len = ip_to_sockaddr(&ip, (uint16_t)port, &ss);
     int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &out, sizeof out) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &in, sizeof in) < 0 ||
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 || !set_buffers(fd) ||
         (ip.family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
         bind(fd, (const struct sockaddr *)&ss, len) < 0 || listen(fd, BACKLOG) < 0) {
         snprintf(why, why_size, "cannot listen on %s: %s", endpoint, strerror(errno));
@@ -47,6 +58,26 @@ int listen_open(const char *endpoint, char *why, size_t why_size)
         return -1;
     }
     return fd;
+}
+
+int *listen_open_all(const struct config_list *endpoints, size_t *count, char *why, size_t why_size)
+{
+    int *sockets = calloc(endpoints->count, sizeof *sockets);
+    if (!sockets) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    for (*count = 0; *count < endpoints->count; ++*count) {
+        sockets[*count] = listen_open(endpoints->items[*count], why, why_size);
+        if (sockets[*count] < 0) {
+            while (*count > 0) {
+                close(sockets[--*count]);
+            }
+            free(sockets);
+            return NULL;
+        }
+    }
+    return sockets;
 }
 
 void listen_name(int fd, char *buf, size_t size)

@@ -101,7 +101,8 @@ class Proxy:
 
 class Upstream:
     """Stands in for the service: writes down what the proxy sends, answers 200, or nothing where the target has
-    `hold` in it. Use as a context manager."""
+    `hold` in it; closes the connection instead where it has `drop` in it and was asked on before, or `die` in any case.
+    Use as a context manager."""
 
     def __init__(self):
         self.requests = []   # (connection number, request line, headers as pairs)
@@ -113,8 +114,9 @@ class Upstream:
             def handle(self):
                 upstream.connections += 1
                 number = upstream.connections
+                self.asked = 0
                 while upstream.answer(self, number):
-                    pass
+                    self.asked += 1
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
@@ -146,6 +148,8 @@ class Upstream:
         if "hold" in line:
             handler.rfile.read(1)
             self.left_at.append(time.monotonic())
+            return False
+        if "die" in line or ("drop" in line and handler.asked > 0):
             return False
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
         return ("connection", "close") not in headers

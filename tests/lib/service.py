@@ -54,6 +54,17 @@ def slowness():
     return 3.0 if sanitized() else 1.0
 
 
+def activated(command, descriptors):
+    """The command with these descriptors as 3 and those that follow, and its own process id in LISTEN_PID."""
+    # By way of numbers that are neither of the old nor of the new ones.
+    spare = max(descriptors) + len(descriptors) + 10
+    moves = ["%d<&%d" % (spare + index, number) for index, number in enumerate(descriptors)]
+    moves += ["%d<&-" % number for number in descriptors]
+    moves += ["%d<&%d" % (3 + index, spare + index) for index in range(len(descriptors))]
+    moves += ["%d<&-" % (spare + index) for index in range(len(descriptors))]
+    return ["/bin/bash", "-c", "exec %s\nexport LISTEN_PID=$$\nexec \"$@\"" % " ".join(moves), "bash", *command]
+
+
 class Answer:
     """One HTTP answer. Header names in lower case; `fields` has every line, `headers` the first one of a name."""
 
@@ -72,14 +83,14 @@ class Answer:
 class Service:
     """Options as keywords, `_` for `-`; a list repeats the option, None leaves it out. Use as a context manager.
     `environment` holds variables for the program beside those of the tests; `descriptors` is the limit it starts
-    with, and cannot raise.
+    with, and cannot raise. `sockets` are passed to it as a service manager does, as pairs of a name and a socket.
 
     Rates and the cache are off unless given, so that no test is answered from another one's result. Time limits
     ending in _ms are passed as given: stretch them with slowness() where the program itself has to be in time.
     """
 
-    def __init__(self, environment=None, descriptors=None, **options):
-        settings = {"listen": "127.0.0.1:0", "cache_seconds": 0, "client_rate": "0/60", "target_rate": "0/60"}
+    def __init__(self, environment=None, descriptors=None, sockets=(), **options):
+        settings = {"listen": None if sockets else "127.0.0.1:0", "cache_seconds": 0, "client_rate": "0/60", "target_rate": "0/60"}
         settings.update(options)
         self.lines = []
         self._ready = threading.Event()
@@ -96,9 +107,13 @@ class Service:
         for name, value in SANITIZER_DEFAULTS.items():
             variables.setdefault(name, value)
         variables.update(environment or {})
+        if sockets:
+            command = activated(command, [sock.fileno() for _, sock in sockets])
+            variables.update(LISTEN_FDS=str(len(sockets)), LISTEN_FDNAMES=":".join(name for name, _ in sockets))
         self.command = command
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, env=variables)
+                                        stderr=subprocess.PIPE, env=variables,
+                                        pass_fds=[sock.fileno() for _, sock in sockets])
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         if not self._ready.wait(10 * slowness()) or self._address is None:

@@ -25,12 +25,13 @@ import stage
 
 DEPLOY = os.path.join(service.ROOT, "deploy")
 UNIT = os.path.join(DEPLOY, "imap-testd.service")
+SOCKET_UNIT = os.path.join(DEPLOY, "imap-testd.socket")
 INSTALLED = "/usr/local/bin/imap-testd"
 
 # As `systemd-analyze security` of Debian 12 sees the unit: 0 is a service that can do nothing, 10 one that can do all.
 EXPOSURE = 1.5
 
-# How long the last answers may take to be written, after the grace of the tests (server/main.c).
+# How long the last answers may take to be written, after the grace of the tests (server/stop.c).
 LAST_ANSWERS_S = 10
 
 NOBODY = 65534
@@ -67,9 +68,9 @@ needs_trace = needs("tracing a process", "strace", "-f", "-o", "/dev/null", "/bi
 needs_systemd = needs("systemd's tools", "systemd-analyze", "--version")
 
 
-def unit_values(name):
+def unit_values(name, path=UNIT):
     """The values of a setting of the unit, in order."""
-    with open(UNIT, encoding="utf-8") as unit:
+    with open(path, encoding="utf-8") as unit:
         return [line.partition("=")[2].strip() for line in unit if line.partition("=")[0] == name]
 
 
@@ -131,7 +132,9 @@ class UnitTest(case.Case):
             with open(UNIT, encoding="utf-8") as original, open(copy, "w", encoding="utf-8") as changed:
                 changed.write(original.read().replace(INSTALLED, os.path.abspath(service.binary())))
             shutil.copytree(UNIT + ".d", copy + ".d")
-            done = subprocess.run(["systemd-analyze", "--no-pager", "--man=no", "verify", copy], capture_output=True,
+            shutil.copy(SOCKET_UNIT, folder)
+            done = subprocess.run(["systemd-analyze", "--no-pager", "--man=no", "verify", copy,
+                                   os.path.join(folder, os.path.basename(SOCKET_UNIT))], capture_output=True,
                                   check=False, encoding="utf-8")
         self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
 
@@ -143,6 +146,14 @@ class UnitTest(case.Case):
         self.assertIsNotNone(level, done.stdout)
         print("exposure %s" % level.group(1), file=sys.stderr)
         self.assertLessEqual(float(level.group(1)), EXPOSURE, done.stdout)
+
+    def test_socket_unit_stands_for_the_default_of_listen(self):
+        help_text = subprocess.run([service.binary(), "--help"], capture_output=True, check=True,
+                                   encoding="utf-8").stdout
+        default = re.search(r"--listen .*default: (\S+)\)", help_text).group(1)
+        self.assertEqual(unit_values("ListenStream", SOCKET_UNIT), [default])
+        self.assertEqual(unit_values("BindIPv6Only", SOCKET_UNIT), ["ipv6-only"])
+        self.assertEqual(unit_values("Type"), ["notify"], "systemd of Debian 12 knows nothing later")
 
     def test_options_and_times_are_those_of_the_program(self):
         help_text = subprocess.run([service.binary(), "--help"], capture_output=True, check=True,

@@ -326,6 +326,22 @@ class FrontTest(ProxyCase):
             self.proxy_problem(answer, 504, "gateway_timeout")
             self.assertIn("retry-after", answer.headers)
 
+    def test_only_who_met_a_closed_connection_asks_again(self):
+        """As where an instance was restarted; else a test is asked for once, whatever became of it."""
+        with self.front(site={"proxy_read_timeout 30s": "proxy_read_timeout 1s"}) as (upstream, front):
+            for _ in range(2):
+                self.assertEqual(ask(front.address, "GET", "/").status, 200)
+            self.assertEqual(ask(front.address, "GET", "/drop").status, 200)
+            seen = [line.split()[1] for _, line, _ in upstream.requests]
+            self.assertEqual(seen[:3] + seen[-1:], ["/", "/", "/drop", "/drop"])
+            self.assertLessEqual(len(seen), 5, "more often than there are connections")
+            # One that dies with its connection cannot be told from one that came too late: once more, on a new one.
+            for path, status, code, most in (("/die", 502, "bad_gateway", 2), ("/die-anew", 502, "bad_gateway", 1),
+                                             ("/hold", 504, "gateway_timeout", 1)):
+                self.proxy_problem(ask(front.address, "GET", path), status, code)
+                times = sum(line.split()[1] == path for _, line, _ in upstream.requests)
+                self.assertLessEqual(times, most, path)
+
     def hold(self, stack, front, upstream, count, claim=b""):
         """`count` requests under way, each on its own connection."""
         already = len(upstream.requests)

@@ -191,6 +191,21 @@ static void test_places_come_back(void **state)
     fill();
 }
 
+static void test_one_that_retires_still_takes_tests(void **state)
+{
+    (void)state;
+    assert_false(admission_retiring(admission));
+    admission_retire(admission);
+    assert_true(admission_retiring(admission));
+    keep_worker_busy();
+    assert_int_equal(ask('b'), ADMISSION_WAITING);
+    admission_stop(admission);
+    assert_true(admission_retiring(admission));
+    assert_int_equal(ask('c'), ADMISSION_STOPPING);
+    let_worker_go();
+    assert_int_equal(answered, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -199,6 +214,7 @@ int main(void)
         TEST(test_a_flood_does_not_hold_up_others),
         TEST(test_the_last_places_are_for_those_who_have_few),
         TEST(test_places_come_back),
+        TEST(test_one_that_retires_still_takes_tests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
