@@ -26,8 +26,7 @@ from service import slowness, wait_until
 PAGE, OTHER_PAGE = "https://status.example", "http://localhost:3000"
 STRANGER = "https://stranger.example"
 EXPOSED = {"x-request-id", "retry-after", "age"}
-TEST = "/v1/imap-test"
-PROBE = "/probe"
+TEST, PROBE = "/v1/imap-test", "/probe"
 RESOURCES = sorted(schema.load()["paths"])
 OPEN = ["/healthz", "/readyz", "/openapi.yaml"]
 # Names no host: a test of it is soon over, and is a test all the same.
@@ -163,11 +162,11 @@ class EveryAnswerCase(AccessCase):
         for _ in range(4):
             self.with_key("poor", NOBODY + "&fresh=true")
         yield "client's limit", 429, "rate_limited", self.with_key("poor", NOBODY + "&fresh=true", *lines)
+        yield "metrics", 200, None, self.with_key("one", PROBE + "?target=no-such-host.test", *lines)
         for resource in RESOURCES:
-            if resource != TEST:
-                asked = NOBODY.replace(TEST + "?host=", PROBE + "?target=") if resource == PROBE else resource
-                yield resource, 200, None, self.with_key("one", asked, *lines)
-                yield resource + ", HEAD", 200, None, self.with_key("one", asked, *lines, method="HEAD")
+            if resource not in (TEST, PROBE):
+                yield resource, 200, None, self.with_key("one", resource, *lines)
+                yield resource + ", HEAD", 200, None, self.with_key("one", resource, *lines, method="HEAD")
         yield "no key", 401, "unauthorized", self.ask("GET", path, *lines)
         yield "wrong key", 401, "unauthorized", self.with_key("three", path, *lines)
         yield "no host", 400, "missing_host", self.with_key("one", TEST, *lines)

@@ -237,6 +237,22 @@ class HostsTest(ProbeCase):
         self.assertEqual([row["port"] for row in samples.labels("imap_test_certificate_chain_valid")], [self.imap])
         self.assertIsNotNone(samples.get("probe_ssl_earliest_cert_expiry"))
 
+    def test_certificate_of_a_handshake_that_fails(self):
+        """The server's certificate came, and then it wants one of ours: what was learnt is said all the same."""
+        leaf = certs.trusted().leaf("*.play.test", end=40 * DAY)
+        context = leaf.context(maximum=ssl.TLSVersion.TLSv1_2)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(certs.trust_file())
+        host = self.stage.play(None, [imapd.starttls(context)])
+        samples = self.probe(host.name, module="imaps")
+        of = {"port": self.imaps, "address": host.address}
+        expiry = ssl_time(leaf.x509("-enddate").partition("=")[2])
+        self.assertEqual({row["code"] for row in samples.labels("imap_test_error_info")}, {"client_certificate_required"})
+        self.assertEqual(samples.get("probe_ssl_earliest_cert_expiry"), expiry)
+        self.assertEqual(samples.get("imap_test_certificate_expiry_timestamp_seconds", **of), expiry)
+        self.assertEqual(samples.get("imap_test_implicit_tls", **of), 0)
+        self.assertEqual(samples.labels("probe_tls_version_info"), [])
+
     def test_starttls_refused(self):
         host = self.stage.play([imapd.greet(), *imapd.capability("IMAP4rev1"), imapd.expect("STARTTLS"),
                                 imapd.send("{tag} NO not today\r\n")])
