@@ -36,7 +36,7 @@ struct job {
     enum verdict verdict;
     struct ip address; /* that was connected to, or was tried last; family 0: none */
     bool deadline_exceeded;
-    double dns_ms, test_ms; /* these two for Server-Timing */
+    double dns_ms, test_ms; /* these and the phases for Server-Timing */
     struct port_phases phases;
     struct origin origin; /* for the log */
 
