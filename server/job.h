@@ -39,7 +39,7 @@ struct job {
     uint64_t age_ms;
     struct ip address; /* that was connected to, or was tried last; family 0: none */
     bool deadline_exceeded;
-    double dns_ms, test_ms; /* these two for Server-Timing */
+    double dns_ms, test_ms; /* these and the phases for Server-Timing */
     struct port_phases phases;
     struct origin origin; /* for the log */
 

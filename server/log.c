@@ -18,6 +18,10 @@
 #define WAIT_MS 20
 #define WAIT_EVERY_S 2
 
+/* What a pipe is made to hold, as far as the system lets us: the lines of a crowd that comes or leaves at
+ * once. */
+#define PIPE_BYTES (1024 * 1024)
+
 enum kind { KIND_FILE, KIND_SOCKET, KIND_OTHER };
 
 static struct {
@@ -87,6 +91,9 @@ bool log_open(const char *path, enum log_format format, enum log_level level, ch
     int old = state.fd;
     state.fd = ok ? fd : STDERR_FILENO;
     state.kind = kind_of(state.fd);
+    if (state.kind == KIND_OTHER && fcntl(state.fd, F_GETPIPE_SZ) < PIPE_BYTES) {
+        (void)fcntl(state.fd, F_SETPIPE_SZ, PIPE_BYTES); /* no pipe: nothing happens */
+    }
     pthread_mutex_unlock(&state.mutex);
     if (old != STDERR_FILENO) {
         close(old);

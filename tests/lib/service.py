@@ -1,4 +1,5 @@
 """The program under test as a process: started on a free port, asked over HTTP, stopped with SIGTERM."""
+import contextlib
 import http.client
 import json
 import os
@@ -243,6 +244,21 @@ class Service:
                     break
                 answers.append(answer)
         return answers
+
+
+class FileService(Service):
+    """Its log stands in a file, in either form; what it says on standard error is in `lines`."""
+
+    def _read_log(self):
+        path = self.command[self.command.index("--log-file") + 1]
+        while self.process.poll() is None and self._address is None:
+            with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as log:
+                listening = re.search(r"listening.*?(127\.[\d.]+):(\d+)", log.read())
+                if listening:
+                    self._address = (listening[1], int(listening[2]))
+            time.sleep(0.01)
+        self._ready.set()
+        super()._read_log()
 
 
 def read_answer(stream, method="GET"):

@@ -4,7 +4,6 @@ import contextlib
 import glob
 import json
 import os
-import pathlib
 import re
 import resource
 import shutil
@@ -24,13 +23,12 @@ import imapd
 import net
 import service
 import stage
-import test_privileges
 from service import slowness, wait_until
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = "00-%s-%s-01" % (TRACE, PARENT)
 LOGROTATE = os.path.join(service.ROOT, "deploy", "logrotate", "imap-testd")
-DROP_IN = test_privileges.UNIT + ".d/log-file.conf"
+DROP_IN = os.path.join(service.ROOT, "deploy", "imap-testd.service.d", "log-file.conf")
 
 # The fields of the line of a test, in their order, but for those of each port.
 TEST_FIELDS = ["time", "level", "event", "id", "client", "host", "address", "outcome", "verdict", "deadline_exceeded",
@@ -39,21 +37,6 @@ PORT_FIELDS = ["port", "verdict", "error", "error_phase", "error_text", "connect
                "tls_handshake_ms", "total_ms"]
 REQUEST_FIELDS = ["time", "level", "event", "id", "client", "proxy", "method", "path", "status", "host", "address",
                   "verdict", "cached", "problem", "aborted", "duration_ms", "trace_id", "parent_id"]
-
-
-class FileService(service.Service):
-    """Its log stands in a file, in either form; what it says on standard error is in `lines`."""
-
-    def _read_log(self):
-        path = self.command[self.command.index("--log-file") + 1]
-        while self.process.poll() is None and self._address is None:
-            with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as log:
-                listening = re.search(r"listening.*?(127\.[\d.]+):(\d+)", log.read())
-                if listening:
-                    self._address = (listening[1], int(listening[2]))
-            time.sleep(0.01)
-        self._ready.set()
-        super()._read_log()
 
 
 class LogCase(case.Case):
@@ -66,7 +49,7 @@ class LogCase(case.Case):
         folder = tempfile.mkdtemp(prefix="imap-test-log-")
         self.addCleanup(shutil.rmtree, folder)
         self.path = os.path.join(folder, "log")
-        with unittest.mock.patch.object(service, "Service", FileService):
+        with unittest.mock.patch.object(service, "Service", service.FileService):
             self.start(log_file=self.path, **options)
 
     def play(self, plain=None, tls=None):
@@ -443,22 +426,6 @@ class FileTest(LogCase):
             drop_in.seek(0)
             self.assertIn("LogsDirectory=%s\n" % os.path.dirname(path), drop_in.read())
             self.assertRegex(snippet.read(), r"(?m)^/var/log/%s {$" % re.escape(path))
-
-    @test_privileges.needs_systemd
-    @test_privileges.needs_trace
-    def test_the_unit_allows_the_calls_that_a_file_needs(self):
-        with tempfile.TemporaryDirectory(prefix="imap-test-log-") as folder:
-            trace = os.path.join(folder, "trace")
-            with unittest.mock.patch.dict(os.environ, IMAP_TESTD_WRAPPER="strace -D -f -s 200 -o " + trace):
-                self.start_with_file()
-                os.rename(self.path, self.path + ".1")
-                self.reload()
-                self.service.stop()
-                wait_until(lambda: b"+++ exited with 0 +++" in pathlib.Path(trace).read_bytes(), 10 * slowness(),
-                           "the trace ends")
-            calls = test_privileges.Trace(trace, service.binary())
-        self.assertEqual(len([call for call in calls.of("openat") if self.path in call]), 2)
-        self.assertEqual(calls.names() - test_privileges.allowed_calls(), set())
 
     def test_a_name_that_cannot_be_opened_any_more(self):
         self.start_with_file()

@@ -302,6 +302,24 @@ class LifeTest(case.Case):
 
     @needs_systemd
     @needs_trace
+    def test_calls_with_a_log_file(self):
+        """The drop-in gives the log a place to be written to; the calls that this takes are the unit's own."""
+        trace, log = os.path.join(self.folder, "trace-log"), os.path.join(self.folder, "log")
+        with unittest.mock.patch.dict(os.environ, IMAP_TESTD_WRAPPER="strace -D -f -s 200 -o " + trace), \
+                unittest.mock.patch.object(service, "Service", service.FileService):
+            with stage.Stage(log_file=log) as played:
+                pid = played.service.process.pid
+                os.rename(log, log + ".1")
+                played.service.process.send_signal(signal.SIGHUP)
+                service.wait_until(lambda: os.path.exists(log), 10 * service.slowness(), "the new file")
+                played.service.stop()
+                service.wait_until(lambda: self.ended(trace, pid), 10 * service.slowness(), "the trace ends")
+        calls = Trace(trace, service.binary())
+        self.assertEqual(len([call for call in calls.of("openat") if log in call]), 2)
+        self.assertEqual(calls.names() - allowed_calls(), set(), "not in the unit's SystemCallFilter")
+
+    @needs_systemd
+    @needs_trace
     def test_calls_of_the_reload_command(self):
         """ExecReload runs inside the sandbox too."""
         command = unit_values("ExecReload")[0].split()

@@ -115,6 +115,8 @@ static void test_threads(void **state)
     free(text);
 }
 
+#define MANY_LINES 20000
+
 /* Thousands of lines nobody reads: logging returns soon, no line is torn, and the loss is told afterwards. */
 static void check_reader_that_sleeps(bool socket)
 {
@@ -126,7 +128,7 @@ static void check_reader_that_sleeps(bool socket)
     struct log_field field = log_text("v", value);
     struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < MANY_LINES; i++) {
         log_event(LOG_LEVEL_INFO, "line", &field, 1);
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
@@ -138,7 +140,7 @@ static void check_reader_that_sleeps(bool socket)
     char *text = malloc(strlen(first) + strlen(second) + 1);
     assert_non_null(text);
     strcat(strcpy(text, first), second);
-    check_loss(text, 5000, 10);
+    check_loss(text, MANY_LINES, 10);
     free(first);
     free(second);
     free(text);
@@ -156,7 +158,7 @@ static void test_socket_that_is_full(void **state)
     check_reader_that_sleeps(true);
 }
 
-#define SLOW_LINES 4000
+#define SLOW_LINES 12000
 
 /* Reads a page now and then; the rest at once when told to stop. */
 static void *on_slow_reader(void *stop)
@@ -170,7 +172,8 @@ static void *on_slow_reader(void *stop)
     return NULL;
 }
 
-/* One that reads all the time, but less than is written, does not set the pace: 180 pages would take 1.8 s.
+/* One that reads all the time, but less than is written, does not set the pace: 280 pages beyond what the
+ * pipe holds would take 2.8 s.
  */
 static void test_reader_that_is_slow(void **state)
 {
