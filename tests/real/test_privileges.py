@@ -284,7 +284,8 @@ class LifeTest(case.Case):
     @needs_trace
     @needs_confinement
     def test_calls_of_a_whole_life(self):
-        trace = self.trace(self.live)
+        trace = self.trace(self.live, environment={"NOTIFY_SOCKET": "@imap-test-nobody"})
+        self.assertIn("READY=1", " ".join(trace.of("sendto")))
         self.check_trace(trace)
         self.assertEqual(trace.families(), set(" ".join(unit_values("RestrictAddressFamilies")).split()),
                          "each address family that is allowed is needed")
