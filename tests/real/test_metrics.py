@@ -26,6 +26,7 @@ from service import wait_until
 
 SLOW = service.slowness()
 KEY = "0123456789abcdef"
+GRACE_MS = int(3000 * SLOW)
 
 
 class Port(service.Service):
@@ -70,7 +71,8 @@ class MetricsCase(case.Case):
 
 
 class CountingTest(MetricsCase):
-    options = {"cache_seconds": 60, "client_rate": "30/3600", "target_rate": "4/3600", "dns_timeout_ms": int(700 * SLOW)}
+    options = {"cache_seconds": 60, "client_rate": "30/3600", "target_rate": "4/3600",
+               "dns_timeout_ms": int(1500 * SLOW)}
 
     def test_everything_adds_up(self):
         before = self.scrape()
@@ -206,7 +208,7 @@ class GaugesTest(MetricsCase):
             self.await_metrics(lambda m: m.sum(count) >= 3, "some looks")
             gate.set()
             waiting.result()
-        time.sleep(0.3 * SLOW)
+        time.sleep(1 * SLOW)
         still = self.scrape().sum(count)
         time.sleep(0.5)
         self.assertEqual(self.scrape().sum(count), still)
@@ -431,7 +433,7 @@ class AdminTest(MetricsCase):
             self.problem(self.admin.get("/readyz"), 503, "overloaded")
             self.assertEqual(self.scrape().sum("imap_testd_ready"), 0)
             self.assertEqual(found.sum("imap_testd_tests_in_flight_limit"), 1)
-            self.assertLess(time.monotonic() - began, 1 * SLOW)
+            self.assertLess(time.monotonic() - began, 5 * SLOW)
             gate.set()
             waiting.result()
 
@@ -439,12 +441,13 @@ class AdminTest(MetricsCase):
         idle = [self.admin.connect() for _ in range(200)]
         for sock in idle:
             self.addCleanup(sock.close)
-        wait_until(lambda: self.admin.get("/healthz").status == 200, 60 * SLOW, "an answer in spite of a crowd")
+        # Sooner than the idle ones are closed for being so.
+        self.assertEqual(self.admin.get("/healthz", timeout=10).status, 200)
         self.assertEqual(self.service.get("/healthz").status, 200)
 
 
 class StopTest(MetricsCase):
-    options = {"grace_ms": int(2000 * SLOW), "io_timeout_ms": 60000, "deadline_ms": 60000}
+    options = {"grace_ms": GRACE_MS, "io_timeout_ms": 60000, "deadline_ms": 60000}
 
     def test_it_answers_until_the_end(self):
         host = self.stage.play([imapd.silence()], [imapd.hello(), imapd.sleep(30)])
@@ -454,15 +457,15 @@ class StopTest(MetricsCase):
             kept = self.admin.connect()
             self.addCleanup(kept.close)
             self.service.terminate()
-            wait_until(lambda: self.scrape().sum("imap_testd_ready") == 0, 1 * SLOW, "not to be ready")
-            answered = 0
-            while not waiting.done():
+            began, answered = time.monotonic(), 0
+            self.await_metrics(lambda m: m.sum("imap_testd_ready") == 0, "not to be ready")
+            while time.monotonic() < began + 0.6 * GRACE_MS / 1000:
                 self.assertEqual(self.admin.get("/healthz").status, 200)
-                self.assertEqual(self.scrape().sum("imap_testd_tests_in_flight"), 1 if not waiting.done() else 0)
+                self.assertEqual(self.scrape().sum("imap_testd_tests_in_flight"), 1)
                 self.problem(self.admin.get("/readyz"), 503, "shutting_down")
                 answered += 1
                 time.sleep(0.05)
-            self.assertGreater(answered, 5)
+            self.assertGreaterEqual(answered, 2)
             self.problem(waiting.result(), 503, "shutting_down")
         self.service.finish()
 

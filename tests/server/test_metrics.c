@@ -88,6 +88,14 @@ static void test_statuses(void **state)
                                           .problem = (enum problem_code)i};
         metrics_request(&m, &r);
     }
+    show();
+    for (unsigned i = 0; i < PROBLEM_COUNT; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "\nimap_testd_http_requests_total{route=\"other\",code=\"%u\"} ",
+                 problem_status((enum problem_code)i));
+        assert_non_null(strstr(text, line));
+        assert_int_not_equal(strstr(text, line)[strlen(line)], '0');
+    }
     metrics_request(&m, &(struct metrics_request){.route = ROUTE_IMAP_TEST, .status = 418});
     metrics_request(&m, &(struct metrics_request){.route = ROUTE_IMAP_TEST, .status = 0});
     metrics_request(&m, &(struct metrics_request){.route = ROUTE_METRICS, .status = 200});
