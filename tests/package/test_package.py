@@ -81,6 +81,14 @@ class FileTest(Case):
     def units(self):
         return sorted(name for name in os.listdir(os.path.join(TOP, "deploy")) if re.search(r"\.(service|socket)$", name))
 
+    def examples(self):
+        deploy = os.path.join(TOP, "deploy")
+        for kind in ("imap-testd.service.d", "logrotate", "prometheus", "grafana"):
+            for folder, _, names in os.walk(os.path.join(deploy, kind)):
+                yield from (os.path.relpath(os.path.join(folder, name), deploy) for name in names
+                            if not name.endswith("_test.yaml"))
+        yield from ("nginx.conf", "nginx-tls.conf", "nginx-upstream.conf")
+
     def test_fields(self):
         with open(os.path.join(TOP, "CMakeLists.txt"), encoding="utf-8") as text:
             version = re.search(r"^project\(imap-testd VERSION (\S+)", text.read(), re.MULTILINE).group(1)
@@ -101,9 +109,8 @@ class FileTest(Case):
                 found[path[1:]] = mode
         documents = "/usr/share/doc/imap-testd/"
         expected = [CONFFILE, PROGRAM, PAGE, *(UNITS + name for name in self.units()),
-                    *(documents + name for name in ("NEWS.md.gz", "README.md", "SECURITY.md", "changelog.gz", "copyright",
-                                                    "examples/api-keys.conf", "examples/nginx.conf",
-                                                    "examples/nginx-tls.conf", "examples/nginx-upstream.conf"))]
+                    *(documents + name for name in ("NEWS.md.gz", "README.md", "SECURITY.md", "changelog.gz", "copyright")),
+                    *(documents + "examples/" + name for name in self.examples())]
         self.assertEqual(found, {path: "-rwxr-xr-x" if path == PROGRAM else "-rw-r--r--" for path in expected})
 
     def test_control_files(self):
@@ -299,7 +306,7 @@ class LifeTest(Case):
 
     def check_the_operators_word(self):
         """What the operator stopped and disabled stays so at an upgrade; variables of the conffile count."""
-        units = ["imap-testd.service", *self.sockets()]
+        units = [*self.sockets(), "imap-testd.service"]
         self.machine.run("systemctl", "disable", "--now", *units)
         self.machine.apt("install", "--allow-downgrades", self.first)
         for unit in units:
@@ -314,7 +321,8 @@ class LifeTest(Case):
         with open(self.machine.path(CONFFILE), "w", encoding="utf-8") as text:
             text.write("IMAP_TEST_LOG_LEVEL=debug\n")
         self.machine.run("systemctl", "reset-failed", *units)
-        self.machine.run("systemctl", "start", *units)
+        for unit in units:
+            self.machine.run("systemctl", "start", unit)
         self.check_running()
         self.shows("what the operator disables stays so at an upgrade; a wrong option is named in the journal")
 

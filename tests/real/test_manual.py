@@ -127,10 +127,11 @@ class PageTest(case.Case):
         self.assertIn('"%s %s"' % (program, version), read(PAGE).replace("\\-", "-").splitlines()[0])
 
     def test_every_resource_is_named(self):
+        """None is taken away again: the contract only grows."""
         paths = yaml.safe_load(read(service.ROOT, "openapi.yaml"))["paths"]
         resources = re.search(r"^\.SH HTTP RESOURCES\n(.*?)^\.SH", read(PAGE), re.MULTILINE | re.DOTALL).group(1)
         named = re.findall(r"GET (/[^\s?\"]*)", resources.replace("\\-", "-"))
-        self.assertEqual(sorted(named), sorted(paths))
+        self.assertEqual(set(paths) - set(named), set())
 
 
 if __name__ == "__main__":
