@@ -1,7 +1,8 @@
 # What belongs beside the program: manual page, systemd units, and the Debian package of all of it (cpack -G DEB).
 # Paths inside are those of CMAKE_INSTALL_PREFIX, so configure a package with the preset `package`.
 include(GNUInstallDirs)
-set(IMAP_TESTD_MAINTAINER "The imap-testd authors <imap-testd@imap-testd.invalid>" CACHE STRING "Maintainer of the Debian package")
+set(IMAP_TESTD_MAINTAINER "The imap-testd authors <imap-testd@imap-testd.invalid>" CACHE STRING
+    "Maintainer of the Debian package")
 
 # No time of the build stands in what is built, but that of this version, or what SOURCE_DATE_EPOCH says.
 if(NOT DEFINED ENV{SOURCE_DATE_EPOCH})

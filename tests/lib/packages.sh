@@ -6,7 +6,7 @@ packages_to_build=(build-essential cmake pkg-config libmicrohttpd-dev libgnutls2
 packages_to_test=(libcmocka-dev dovecot-imapd gnutls-bin openssl python3 python3-yaml python3-jsonschema curl jq
     groff-base man-db mandoc nginx strace systemd tcpdump valgrind)
 # For tests/package/run.
-packages_to_package=(dpkg-dev groff-base lintian man-db mmdebstrap python3 shellcheck systemd-container)
+packages_to_package=(dpkg-dev file groff-base lintian man-db mmdebstrap python3 shellcheck systemd-container)
 # Libraries of the servers that unpack_servers.sh fetches.
 packages_of_servers=(libcourier-unicode4 libgdbm6 libgssapi-krb5-2 libical3 libicu72 libidn12 libk5crypto3 libkrb5-3
     libldap-2.5-0 libnsl2 libpcre3 libpq5 libsasl2-2 libsasl2-modules libsqlite3-0 libwrap0 libxapian30 libxml2)

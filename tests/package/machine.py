@@ -75,7 +75,8 @@ class Machine:
 
     def apt(self, *arguments):
         """What it and the scripts of packages print. Nothing is written through to a disk: it lives for minutes."""
-        options = ["Dpkg::Use-Pty=0"] + ["Dpkg::Options::=--force-" + word for word in ("confdef", "confold", "unsafe-io")]
+        words = ("confdef", "confold", "unsafe-io")
+        options = ["Dpkg::Use-Pty=0", *("Dpkg::Options::=--force-" + word for word in words)]
         return self.run("apt-get", "-y", "-q", "--no-install-recommends",
                         *(part for option in options for part in ("-o", option)), *arguments).stdout
 
@@ -95,8 +96,8 @@ class Machine:
 
     def boot(self):
         """Returns None, or why it could not be booted."""
-        command = ["systemd-nspawn", "--quiet", "--directory", self.root, "--boot", "--private-network", "--register=no",
-                   "--console=pipe"]
+        command = ["systemd-nspawn", "--quiet", "--directory", self.root, "--boot", "--private-network",
+                   "--register=no", "--console=pipe"]
         if not os.path.isdir("/run/systemd/system"):
             command.append("--keep-unit")
         log = os.path.join(self.folder, "console")

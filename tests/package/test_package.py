@@ -79,7 +79,7 @@ class FileTest(Case):
     """The package as a file."""
 
     def units(self):
-        return sorted(name for name in os.listdir(os.path.join(TOP, "deploy")) if re.search(r"\.(service|socket)$", name))
+        return [name for name in os.listdir(os.path.join(TOP, "deploy")) if name.endswith((".service", ".socket"))]
 
     def examples(self):
         deploy = os.path.join(TOP, "deploy")
@@ -95,8 +95,8 @@ class FileTest(Case):
         self.assertEqual((field(package(), "Package"), field(package(), "Version")), (NAME, version))
         self.assertEqual(field(package(), "Architecture"), output_of("dpkg", "--print-architecture").strip())
         depends = {word.split(" ")[0] for word in field(package(), "Depends").split(", ")}
-        self.assertEqual(depends, {"ca-certificates", "procps", "libc-ares2", "libc6", "libgnutls30", "libidn2-0", "libjansson4",
-                                   "libmicrohttpd12", "libsodium23", "libuv1"})
+        self.assertEqual(depends, {"ca-certificates", "procps", "libc-ares2", "libc6", "libgnutls30", "libidn2-0",
+                                   "libjansson4", "libmicrohttpd12", "libsodium23", "libuv1"})
 
     def test_files_and_modes(self):
         found = {}
@@ -109,14 +109,16 @@ class FileTest(Case):
                 found[path[1:]] = mode
         documents = "/usr/share/doc/imap-testd/"
         expected = [CONFFILE, PROGRAM, PAGE, *(UNITS + name for name in self.units()),
-                    *(documents + name for name in ("NEWS.md.gz", "README.md", "SECURITY.md", "changelog.gz", "copyright")),
+                    *(documents + name for name in ("NEWS.md.gz", "README.md", "SECURITY.md", "changelog.gz",
+                                                    "copyright")),
                     *(documents + "examples/" + name for name in self.examples())]
         self.assertEqual(found, {path: "-rwxr-xr-x" if path == PROGRAM else "-rw-r--r--" for path in expected})
 
     def test_control_files(self):
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(["dpkg-deb", "--control", package(), folder], check=True)
-            self.assertEqual(set(os.listdir(folder)), {"conffiles", "control", "md5sums", "postinst", "prerm", "postrm"})
+            self.assertEqual(set(os.listdir(folder)),
+                             {"conffiles", "control", "md5sums", "postinst", "prerm", "postrm"})
             with open(os.path.join(folder, "conffiles"), encoding="utf-8") as text:
                 self.assertEqual(text.read(), CONFFILE + "\n")
             scripts = [os.path.join(folder, name) for name in ("postinst", "prerm", "postrm")]
@@ -248,7 +250,8 @@ class LifeTest(Case):
         return int(self.machine.says("systemctl", "show", "--property=MainPID", "--value", "imap-testd.service"))
 
     def sockets(self):
-        return [name for name in os.listdir(self.machine.path(UNITS)) if name.startswith(NAME) and name.endswith(".socket")]
+        names = os.listdir(self.machine.path(UNITS))
+        return [name for name in names if name.startswith(NAME) and name.endswith(".socket")]
 
     def check_running(self):
         self.assertEqual(self.active("imap-testd.service"), "active")

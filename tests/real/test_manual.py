@@ -55,7 +55,8 @@ class OptionsTest(case.Case):
         self.assertGreater(len(self.rows), 25)
 
     def test_readme(self):
-        block = re.search(r"^## Options\n.*?^```\n(.*?)^```$", read(service.ROOT, "README.md"), re.MULTILINE | re.DOTALL)
+        readme = read(service.ROOT, "README.md")
+        block = re.search(r"^## Options\n.*?^```\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
         lines = [line for line in self.help.splitlines() if line.startswith("  --")]
         self.assertEqual(block.group(1).splitlines(), lines)
 
