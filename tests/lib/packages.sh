@@ -4,9 +4,11 @@
 packages_to_build=(build-essential cmake pkg-config libmicrohttpd-dev libgnutls28-dev libjansson-dev libc-ares-dev
     libuv1-dev libidn2-dev libsodium-dev libhiredis-dev ca-certificates)
 packages_of_unit_tests=(libcmocka-dev)
-packages_to_test=("${packages_of_unit_tests[@]}" buildah curl dovecot-imapd gnutls-bin jq logrotate mmdebstrap nginx
-    openssl prometheus prometheus-blackbox-exporter python3 python3-jsonschema python3-yaml redis-server strace systemd
-    tcpdump valgrind)
+packages_to_test=("${packages_of_unit_tests[@]}" buildah curl dovecot-imapd gnutls-bin groff-base jq logrotate man-db mandoc
+    mmdebstrap nginx openssl prometheus prometheus-blackbox-exporter python3 python3-jsonschema python3-yaml redis-server
+    strace systemd tcpdump valgrind)
+# For tests/package/run.
+packages_to_package=(dpkg-dev file groff-base lintian man-db mmdebstrap python3 shellcheck systemd-container)
 # Libraries of the servers that unpack_servers.sh fetches.
 packages_of_servers=(libcourier-unicode4 libgdbm6 libgssapi-krb5-2 libical3 libicu72 libidn12 libk5crypto3 libkrb5-3
     libldap-2.5-0 libnsl2 libpcre3 libpq5 libsasl2-2 libsasl2-modules libsqlite3-0 libwrap0 libxapian30 libxml2)
