@@ -166,8 +166,9 @@ static void *on_slow_reader(void *stop)
     static const struct timespec pause = {0, 10000000};
     char page[4096];
     while (!atomic_load((atomic_bool *)stop)) {
-        (void)read(reader, page, sizeof page);
-        nanosleep(&pause, NULL);
+        if (read(reader, page, sizeof page) != 0) { /* the other end is not closed meanwhile */
+            nanosleep(&pause, NULL);
+        }
     }
     return NULL;
 }

@@ -58,7 +58,7 @@ static char *text_of_file(const char *name)
     char *text = calloc(1, OUTPUT_BYTES);
     FILE *file = fopen(name, "r");
     assert_true(text && file);
-    (void)fread(text, 1, OUTPUT_BYTES - 1, file);
+    assert_true(fread(text, 1, OUTPUT_BYTES - 1, file) < OUTPUT_BYTES - 1);
     fclose(file);
     return text;
 }
