@@ -78,7 +78,7 @@ static void reload(struct service *s)
     targets_refresh(s->targets);
     service_measure(s);
     metrics_reloaded(&s->metrics, tls && keys && log, time(NULL));
-    if (tls && keys) {
+    if (tls && keys && log) {
         struct log_field fields[] = {log_int("trusted_roots", (int64_t)tls_env_roots(tls)),
                                      log_int("api_keys", s->keys ? (int64_t)keys_count(s->keys) : 0)};
         log_event(LOG_LEVEL_INFO, "reloaded", fields, 2);

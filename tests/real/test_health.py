@@ -97,7 +97,7 @@ class HealthTest(case.Case):
                 self.alive("%s:%d" % played.address, "--listen", "%s:%d" % played.address)
 
     def test_one_that_is_full_or_stops_is_alive(self):
-        with stage.Stage(max_in_flight=1, io_timeout_ms=60000, grace_ms=int(3000 * SLOW)) as here:
+        with stage.Stage(max_in_flight=1, io_timeout_ms=60000, drain_ms=int(3000 * SLOW), grace_ms=100) as here:
             address = "%s:%d" % here.service.address
             host = here.play([imapd.silence()])
             with here.service.connect() as busy:

@@ -21,7 +21,7 @@ PAGE = os.path.join(PAGES, "imap-testd.8")
 ROW = re.compile(r"^  --([a-z0-9-]+)(?: (\S+))?  +(\S.*)$")
 DEFAULT = re.compile(r" \(default: ([^()]*)\)$")
 # These do without a variable: they end the program at once.
-COMMAND_LINE_ONLY = {"help", "version"}
+COMMAND_LINE_ONLY = {"health-check", "help", "version"}
 # From this one on options are for one call from the command line.
 FIRST_OF_A_CALL = "check"
 
