@@ -25,12 +25,15 @@ struct redis_wire {
     } io;
     uv_getaddrinfo_t resolve;
     uv_connect_t connect;
+    struct addrinfo *found; /* of a name */
+    const struct addrinfo *next;
     const struct redis_url *url;
     redisReader *reader;
     const struct redis_wire_events *events;
     void *owner;
     bool closed;    /* by its owner */
     bool resolving; /* the system has not answered yet */
+    bool moving;    /* to the next address: the handle is being closed */
     bool gone;      /* the handle is closed */
     char in[READ_BYTES];
 };
@@ -103,6 +106,7 @@ static void free_if_over(struct redis_wire *w)
         if (w->reader) {
             redisReaderFree(w->reader);
         }
+        uv_freeaddrinfo(w->found);
         free(w);
     }
 }
@@ -123,7 +127,9 @@ void redis_wire_close(struct redis_wire **wire)
         if (w->resolving) {
             (void)uv_cancel((uv_req_t *)&w->resolve); /* else its end is waited for */
         }
-        uv_close(&w->io.handle, on_closed);
+        if (!w->moving) {
+            uv_close(&w->io.handle, on_closed);
+        }
     }
 }
 
@@ -175,10 +181,34 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *bytes)
     }
 }
 
+static void connect_next(struct redis_wire *w);
+
+static void on_moved(uv_handle_t *handle)
+{
+    struct redis_wire *w = handle->data;
+    w->moving = false;
+    if (w->closed) {
+        on_closed(handle);
+    } else {
+        (void)uv_tcp_init(handle->loop, &w->io.tcp); /* fails for flags that are not given */
+        connect_next(w);
+    }
+}
+
+/* Each address has a socket of its own. False: there is no other one. */
+static bool move_on(struct redis_wire *w)
+{
+    w->moving = w->next != NULL;
+    if (w->moving) {
+        uv_close(&w->io.handle, on_moved);
+    }
+    return w->moving;
+}
+
 static void on_connected(uv_connect_t *connect, int status)
 {
     struct redis_wire *w = connect->data;
-    if (w->closed) {
+    if (w->closed || (status != 0 && move_on(w))) {
         return;
     }
     if (status == 0) {
@@ -198,18 +228,28 @@ static int connect_to(struct redis_wire *w, const struct sockaddr *address)
     return uv_tcp_connect(&w->connect, &w->io.tcp, address, on_connected);
 }
 
+static void connect_next(struct redis_wire *w)
+{
+    const struct addrinfo *address = w->next;
+    w->next = address->ai_next;
+    int r = connect_to(w, address->ai_addr);
+    if (r != 0 && !move_on(w)) {
+        end(w, uv_strerror(r));
+    }
+}
+
 static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *found)
 {
     struct redis_wire *w = resolve->data;
     w->resolving = false;
-    if (!w->closed) {
-        status = status == 0 ? connect_to(w, found->ai_addr) : status;
-        if (status != 0) {
-            end(w, uv_strerror(status));
-        }
+    w->next = w->found = found;
+    if (w->closed) {
+        free_if_over(w);
+    } else if (status != 0) {
+        end(w, uv_strerror(status));
+    } else {
+        connect_next(w);
     }
-    uv_freeaddrinfo(found);
-    free_if_over(w);
 }
 
 /* A name is looked up by the system, in a thread of libuv's: it may be one that only this machine knows. */

@@ -29,7 +29,7 @@ struct redis_wire_events {
     void (*on_end)(void *owner, const char *why); /* it cannot go on, and is to be closed */
 };
 
-/* Connects to the first address of the host; `url` must outlive the wire. NULL: no memory or descriptor. */
+/* Connects to the first address of the host that accepts; `url` must outlive the wire. NULL: no memory or descriptor. */
 struct redis_wire *redis_wire_open(uv_loop_t *loop, const struct redis_url *url,
                                    const struct redis_wire_events *events, void *owner);
 

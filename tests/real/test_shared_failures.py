@@ -75,9 +75,9 @@ class KilledTest(SharedCase):
             self.say(replica, "shared_cache_up", 2)
             self.assertEqual(len(replica.events("shared_cache_down")), 1, events)
         self.assertEqual(self.redis.clients(), 4)
-        host = self.stage.name(self.host.address)
-        self.assertFalse(self.report(self.first, host)["cached"])
-        self.assertTrue(self.report(self.second, host)["cached"])
+        hosts = [self.stage.name(self.host.address) for _ in range(5)]
+        cached = [[replica.test(host).json()["cached"] for replica in (self.first, self.second)] for host in hosts]
+        self.assertGreaterEqual(cached.count([False, True]), 4, cached)
 
     def tell(self, load, killed, started):
         times = sorted(taken * 1e3 for _, taken, _ in load.results)
@@ -99,6 +99,12 @@ class HungTest(SharedCase):
         self.assertEqual(report["verdict"], "ok")
         return time.monotonic() - began
 
+    def assert_quick(self, times):
+        """Each worker waits for it once, the others go on at once, whoever tries it anew: most know nothing of the
+        200 ms that an answer may take."""
+        self.assertLess(statistics.median(times), 0.19 * slowness(), times)
+        self.assertLess(max(times), 2 * slowness(), times)
+
     def test_a_server_that_hangs(self):
         self.wait_for_links()
         self.redis.pause()
@@ -107,9 +113,7 @@ class HungTest(SharedCase):
             self.say(self.first, "shared_cache_down")
         finally:
             self.redis.resume()
-        # One or two workers found out; the others go on at once, whoever tries it anew.
-        self.assertLess(sorted(times)[-3], 0.15 * slowness(), times)
-        self.assertLess(max(times), 0.7 * slowness(), times)
+        self.assert_quick(times)
         self.assertIn("in time", self.first.events("shared_cache_down")[0]["reason"])
         wait_until(lambda: self.timed(self.first) and self.first.events("shared_cache_up")[1:], 20 * slowness(),
                    "the log says that it is back")
@@ -124,7 +128,7 @@ class HungTest(SharedCase):
         with redisd.Impostor(play) as late:
             replica = self.stage.replica(shared_cache=late.url)
             times = [self.timed(replica) for _ in range(20)]
-            self.assertLess(sorted(times)[-3], 0.15 * slowness(), times)
+            self.assert_quick(times)
             self.say(replica, "shared_cache_down")
 
 
@@ -180,7 +184,7 @@ class RubbishTest(SharedCase):
             url = impostor.url
         self.check(url, ("shared_cache_down",))
         self.check("unix:///nowhere/redis.sock", ("shared_cache_down",))
-        self.check("redis://nowhere.invalid", ("shared_cache_down",))
+        self.check("redis://no..where", ("shared_cache_down",))
 
     def test_a_full_server(self):
         self.redis.command("CONFIG", "SET", "maxmemory", "1")

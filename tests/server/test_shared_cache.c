@@ -92,6 +92,45 @@ static void on_job_done(struct job *of)
     (void)of;
 }
 
+/* A name has two addresses, and only the second is one where the store is. */
+static struct sockaddr_in addresses[2];
+static struct addrinfo second_found = {.ai_addr = (struct sockaddr *)&addresses[1]};
+static struct addrinfo first_found = {.ai_addr = (struct sockaddr *)&addresses[0], .ai_next = &second_found};
+static uv_timer_t resolving;
+static uv_getaddrinfo_t *resolve;
+static uv_getaddrinfo_cb on_found;
+
+int __wrap_uv_getaddrinfo(uv_loop_t *on, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node,
+                          const char *service, const struct addrinfo *hints);
+void __wrap_uv_freeaddrinfo(struct addrinfo *found);
+
+static void on_resolving(uv_timer_t *timer)
+{
+    uv_close((uv_handle_t *)timer, NULL);
+    on_found(resolve, 0, &first_found);
+}
+
+int __wrap_uv_getaddrinfo(uv_loop_t *on, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node,
+                          const char *service, const struct addrinfo *hints)
+{
+    assert_string_equal(node, "store.test");
+    assert_int_equal(hints->ai_socktype, SOCK_STREAM);
+    resolve = request;
+    on_found = callback;
+    for (int i = 0; i < 2; i++) {
+        addresses[i] = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(service))};
+        addresses[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 - (uint32_t)i);
+    }
+    uv_timer_init(on, &resolving);
+    uv_timer_start(&resolving, on_resolving, 0, 0);
+    return 0;
+}
+
+void __wrap_uv_freeaddrinfo(struct addrinfo *found)
+{
+    assert_true(!found || found == &first_found);
+}
+
 static int set_up(void **state)
 {
     static struct sockaddr_in any = {.sin_family = AF_INET};
@@ -100,7 +139,6 @@ static int set_up(void **state)
     char why[WHY_SIZE] = "", err[CONFIG_ERROR_SIZE] = "";
     int len = sizeof any;
 
-    (void)state;
     uv_loop_init(&loop);
     uv_tcp_init(&loop, &listener);
     any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -108,7 +146,7 @@ static int set_up(void **state)
     assert_int_equal(uv_tcp_bind(&listener, (struct sockaddr *)&any, 0), 0);
     assert_int_equal(uv_listen((uv_stream_t *)&listener, 8, on_peer), 0);
     assert_int_equal(uv_tcp_getsockname(&listener, (struct sockaddr *)&any, &len), 0);
-    snprintf(url, sizeof url, "redis://127.0.0.1:%u", ntohs(any.sin_port));
+    snprintf(url, sizeof url, *state ? "redis://store.test:%u" : "redis://127.0.0.1:%u", ntohs(any.sin_port));
     assert_int_equal(config_load(&config, 3, arguments, no_variable, err), CONFIG_RUN);
     tls = tls_env_create(TEST_ROOT, why, WHY_SIZE);
     targets = targets_create(&config, why, WHY_SIZE);
@@ -260,11 +298,21 @@ static void test_forgotten(void **state)
     assert_int_equal(permitted, -1);
 }
 
+static void test_second_address(void **state)
+{
+    (void)state;
+    assert_int_equal(look_up("$-1\r\n"), false);
+    assert_int_equal(stats().misses, 1);
+    assert_int_equal(stats().failures, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
+    static char by_name[] = "a name";
     const struct CMUnitTest tests[] = {
+        {"test_second_address", test_second_address, set_up, tear_down, by_name},
         TEST(test_results), TEST(test_limits), TEST(test_away), TEST(test_silent), TEST(test_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
