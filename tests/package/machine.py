@@ -92,6 +92,15 @@ class Machine:
                     found[path] = oct(os.lstat(self.path(path)).st_mode)
         return found
 
+    def named(self, word):
+        """Everything with the word in its name, but for what was taken in."""
+        found = []
+        for folder, folders, names in os.walk(self.root):
+            inside = folder[len(self.root):] or "/"
+            folders[:] = [name for name in folders if os.path.join(inside, name) != "/root"]
+            found += [os.path.join(inside, name) for name in names + folders if word in name]
+        return sorted(found)
+
     # Under systemd
 
     def boot(self):

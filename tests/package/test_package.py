@@ -166,8 +166,8 @@ class LifeTest(Case):
         return self.read(CONFFILE)
 
     def left(self, before):
-        """Files that are there now and were not, were and are not, or have another mode."""
-        return sorted(dict(self.machine.files().items() ^ before.items()))
+        """Files that are there now and were not, were and are not, or have another mode; and what bears the name."""
+        return sorted(dict(self.machine.files().items() ^ before.items())) + self.machine.named(NAME)
 
 
     def test_1_without_systemd(self):
