@@ -218,7 +218,7 @@ static bool listen_all(struct service *s, char *why)
         s->http = http_create(&env, sockets, open, s->connections, why, WHY_SIZE);
         open = s->http ? open : 0;
     }
-    for (size_t i = 0; i < open; i++) {
+    for (size_t i = 0; sockets && i < open; i++) {
         listen_name(sockets[i], name, sizeof name);
         struct log_field fields[] = {log_text("address", name),
                                      log_text("version", IMAP_TESTD_VERSION),
