@@ -66,12 +66,11 @@ int *listen_open_all(const struct config_list *endpoints, size_t *count, char *w
     size_t open = 0;
 
     snprintf(why, why_size, "out of memory");
-    while (sockets && open < endpoints->count) {
-        int fd = listen_open(endpoints->items[open], why, why_size);
-        if (fd >= 0) {
-            sockets[open++] = fd;
-            continue;
-        }
+    while (sockets && open < endpoints->count &&
+           (sockets[open] = listen_open(endpoints->items[open], why, why_size)) >= 0) {
+        open++;
+    }
+    if (sockets && open < endpoints->count) {
         for (size_t i = 0; i < open; i++) {
             close(sockets[i]);
         }
