@@ -7,7 +7,10 @@
 #include "probe/base/limits.h"
 
 /* The last character is the version: whatever changes the head changes it. */
-static const char magic[4] = {'I', 'T', 'R', '1'};
+static const char magic[4] = {'I', 'T', 'R', '2'};
+
+/* Of a port: whether it was tested, and four times. */
+#define PHASES_SIZE 20
 
 /* Where each field stands; numbers in network order. */
 enum {
@@ -17,7 +20,8 @@ enum {
     AT_ADDRESS = AT_FAMILY + 3, /* two octets are zero */
     AT_DNS = AT_ADDRESS + 16,
     AT_TEST = AT_DNS + 4,
-    AT_HASH = AT_TEST + 4,
+    AT_PHASES = AT_TEST + 4, /* of the STARTTLS port, then of the TLS port */
+    AT_HASH = AT_PHASES + 2 * PHASES_SIZE,
     AT_BODY = AT_HASH + 32
 };
 _Static_assert(AT_BODY == CACHE_ENTRY_HEAD_SIZE, "the head has the size that is told");
@@ -41,6 +45,36 @@ static uint32_t get_u32(const uint8_t *in)
 static uint32_t tenths_of(double ms)
 {
     return ms <= 0 ? 0 : ms * TENTHS >= MOST_TENTHS ? MOST_TENTHS : (uint32_t)(ms * TENTHS + 0.5);
+}
+
+/* A phase that was not reached is 0, the others are one more than they took. */
+static void put_phase(uint8_t *out, double ms)
+{
+    put_u32(out, ms < 0 ? 0 : tenths_of(ms) + 1);
+}
+
+static bool get_phase(const uint8_t *in, double *ms)
+{
+    uint32_t n = get_u32(in);
+    *ms = n == 0 ? TIME_NONE : (n - 1) / TENTHS;
+    return n <= MOST_TENTHS + 1;
+}
+
+static void put_phases(uint8_t *out, const struct port_times *times)
+{
+    put_u32(out, times->tested);
+    put_phase(out + 4, times->connect);
+    put_phase(out + 8, times->greeting);
+    put_phase(out + 12, times->tls);
+    put_phase(out + 16, times->total);
+}
+
+static bool get_phases(const uint8_t *in, struct port_times *times)
+{
+    uint32_t tested = get_u32(in);
+    times->tested = tested == 1;
+    return tested <= 1 && get_phase(in + 4, &times->connect) && get_phase(in + 8, &times->greeting) &&
+           get_phase(in + 12, &times->tls) && get_phase(in + 16, &times->total);
 }
 
 static void hash(const uint8_t key[CACHE_ENTRY_KEY_SIZE], struct text name, const uint8_t *bytes, size_t len,
@@ -77,6 +111,8 @@ char *cache_entry_encode(const uint8_t key[CACHE_ENTRY_KEY_SIZE], struct text na
     memcpy(out + AT_ADDRESS, report->address.bytes, sizeof report->address.bytes);
     put_u32(out + AT_DNS, tenths_of(report->dns_ms));
     put_u32(out + AT_TEST, tenths_of(report->test_ms));
+    put_phases(out + AT_PHASES, &report->phases.imap);
+    put_phases(out + AT_PHASES + PHASES_SIZE, &report->phases.imaps);
     memcpy(out + AT_BODY, shared_text(report->body), body);
     *len = AT_BODY + body;
     cache_entry_seal(key, name, out, *len);
@@ -126,6 +162,8 @@ bool cache_entry_decode(const uint8_t key[CACHE_ENTRY_KEY_SIZE], struct text nam
     entry->report.dns_ms = dns / TENTHS;
     entry->report.test_ms = test / TENTHS;
     entry->body = (struct text){bytes.data + AT_BODY, bytes.len - AT_BODY};
-    return is_result(in[AT_VERDICT]) && (family == 0 || family == 4 || family == 6) && dns <= MOST_TENTHS &&
+    return get_phases(in + AT_PHASES, &entry->report.phases.imap) &&
+           get_phases(in + AT_PHASES + PHASES_SIZE, &entry->report.phases.imaps) &&
+           is_result(in[AT_VERDICT]) && (family == 0 || family == 4 || family == 6) && dns <= MOST_TENTHS &&
            test <= MOST_TENTHS && looks_like_report(entry->body);
 }

@@ -11,7 +11,7 @@
 #include "server/cache.h"
 
 #define CACHE_ENTRY_KEY_SIZE 32
-#define CACHE_ENTRY_HEAD_SIZE 68
+#define CACHE_ENTRY_HEAD_SIZE 108
 
 /* What was stored; the body lies in the bytes that were read. */
 struct cache_entry {

@@ -63,20 +63,21 @@ int listen_open(const char *endpoint, char *why, size_t why_size)
 int *listen_open_all(const struct config_list *endpoints, size_t *count, char *why, size_t why_size)
 {
     int *sockets = calloc(endpoints->count, sizeof *sockets);
-    if (!sockets) {
-        snprintf(why, why_size, "out of memory");
+    size_t open = 0;
+
+    snprintf(why, why_size, "out of memory");
+    while (sockets && open < endpoints->count &&
+           (sockets[open] = listen_open(endpoints->items[open], why, why_size)) >= 0) {
+        open++;
+    }
+    if (sockets && open < endpoints->count) {
+        for (size_t i = 0; i < open; i++) {
+            close(sockets[i]);
+        }
+        free(sockets);
         return NULL;
     }
-    for (*count = 0; *count < endpoints->count; ++*count) {
-        sockets[*count] = listen_open(endpoints->items[*count], why, why_size);
-        if (sockets[*count] < 0) {
-            while (*count > 0) {
-                close(sockets[--*count]);
-            }
-            free(sockets);
-            return NULL;
-        }
-    }
+    *count = open;
     return sockets;
 }
 

@@ -179,6 +179,7 @@ static bool read_found(struct shared_link *l, struct job *job, struct text found
     job->address = entry.report.address;
     job->dns_ms = entry.report.dns_ms;
     job->test_ms = entry.report.test_ms;
+    job->phases = entry.report.phases;
     job->shared = job->body != NULL;
     return true;
 }
@@ -208,7 +209,8 @@ bool shared_link_look_up(struct shared_link *l, struct job *job,
                          void (*on_looked_up)(struct job *job, bool found))
 {
     char text[QUERY_KEY_SIZE];
-    if (l->cache->cache_seconds == 0) {
+    /* Metrics are for one Prometheus, which asks again when these are old. */
+    if (l->cache->cache_seconds == 0 || job->query.form != QUERY_REPORT) {
         return false;
     }
     shared_key_name(l->results, text_of(query_key(&job->query, text)), job->shared_name);

@@ -1,6 +1,7 @@
 """Sockets that the service manager passes, and what it is told in return: by systemd's own tool and by one played here."""
 import contextlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -38,6 +39,10 @@ class Manager:
     def message(self):
         """The next one, as a dictionary."""
         return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().split("\n"))
+
+    def silent(self):
+        """Whether no message waits."""
+        return not select.select([self._socket], [], [], 0)[0]
 
 
 class ActivationTest(case.Case):
@@ -166,6 +171,7 @@ class NotifyTest(case.Case):
                 Manager(folder + "/socket") as manager:
             with self.assertRaises(RuntimeError):
                 service.Service(environment={"NOTIFY_SOCKET": manager.name}, trust_file="/nonexistent").stop()
+            self.assertTrue(manager.silent())
             with service.Service(environment={"NOTIFY_SOCKET": manager.name}) as served:
                 self.assertEqual(manager.message()["READY"], "1")
                 self.assertEqual(served.get("/readyz").status, 200)

@@ -26,7 +26,7 @@ class ResultTest(SharedCase):
         self.assertTrue(repeated["cached"])
         self.assertIn(int(again.headers["age"]), (1, 2))
         self.assertEqual(again.headers["cache-control"], "max-age=30")
-        self.assertEqual(again.headers["server-timing"], first.headers["server-timing"])
+        self.assertEqual(again.headers["server-timing"], "cache;desc=hit, " + first.headers["server-timing"])
         self.assertEqual(self.count_tests(), 1)
         line = self.say(self.second, "request")
         self.assertEqual((line["address"], line["verdict"], line["cached"]), (self.host.address, "ok", True))
@@ -91,6 +91,13 @@ class ResultTest(SharedCase):
     def test_without_a_cache_nothing_is_stored(self):
         self.stage.replica(cache_seconds=0).test(self.host.name)
         self.assertEqual(self.keys(), [])
+
+    def test_metrics_are_not_shared(self):
+        for replica in (self.first, self.second):
+            self.assertEqual(replica.get("/probe?target=" + self.host.name).status, 200)
+        self.assertEqual(self.count_tests(), 2)
+        self.assertNotIn("imap_testd_shared_cache_lookups_total{result=\"miss\"} 1",
+                         self.second.get("/metrics").body.decode())
 
     def test_other_options_are_another_cache(self):
         self.first.test(self.host.name)

@@ -271,25 +271,29 @@ class DoorTest(SharedCase):
 class ProxyTest(SharedCase):
     options = {"target_rate": "6/60", "trusted_proxy": "127.0.0.1/32"}
 
-    def ask(self, address, **parameters):
+    def ask(self, address, name, **parameters):
         connection = http.client.HTTPConnection(*address, timeout=60 * slowness())
         try:
-            connection.request("GET", self.first.test_path(self.host.name, **parameters))
+            connection.request("GET", self.first.test_path(name, **parameters))
             answer = connection.getresponse()
             return service.Answer(answer.status, answer.getheaders(), answer.read())
         finally:
             connection.close()
 
     def test_two_replicas_are_one_service(self):
+        """Each name has its replica, the address is one; when a replica goes, the other has its results."""
         self.wait_for_links()
+        names = [self.stage.name(self.host.address) for _ in range(24)]
         with proxy.Proxy([self.first.address, self.second.address]) as front:
-            reports = [self.check_report(self.ask(front.address)) for _ in range(6)]
-            self.assertEqual([report["cached"] for report in reports], [False] + [True] * 5)
-            self.assertEqual(self.count_tests(), 1)
-            statuses = [self.ask(front.address, fresh="true").status for _ in range(8)]
-            self.assertEqual(statuses, [200] * 5 + [429] * 3)
-        for replica in (self.first, self.second):
-            self.assertGreaterEqual(len(replica.events("request")), 3)
+            answers = [self.ask(front.address, name) for name in names]
+            self.assertEqual([answer.status for answer in answers], [200] * 6 + [429] * 18)
+            self.assertFalse(any(self.check_report(answer)["cached"] for answer in answers[:6]))
+            for replica in (self.first, self.second):
+                self.assertGreaterEqual(len(replica.events("request")), 1)
+            self.first.stop()
+            again = [self.check_report(self.ask(front.address, name)) for name in names[:6]]
+            self.assertEqual([report["cached"] for report in again], [True] * 6)
+        self.assertEqual(self.count_tests(), 6)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ static void make(const char *body, size_t body_len)
 {
     report = (struct cached){.verdict = VERDICT_WARNINGS, .dns_ms = 4.25, .test_ms = 182.36};
     report.address = (struct ip){4, {192, 0, 2, 1}};
+    report.phases.imap = (struct port_times){true, 0, 1.26, TIME_NONE, 17.5};
     report.body = shared_create(body, body_len);
     assert_non_null(report.body);
     bytes = cache_entry_encode(key, name, &report, 30, &len);
@@ -54,6 +55,11 @@ static void test_comes_back(void **state)
     assert_true(ip_equal(&entry.report.address, &report.address));
     assert_true(entry.report.dns_ms > 4.24 && entry.report.dns_ms < 4.36);
     assert_true(entry.report.test_ms > 182.35 && entry.report.test_ms < 182.45);
+    assert_false(entry.report.phases.imaps.tested);
+    const struct port_times *imap = &entry.report.phases.imap;
+    assert_true(imap->tested && imap->connect >= 0 && imap->connect < 0.05);
+    assert_true(imap->greeting > 1.25 && imap->greeting < 1.35 && imap->tls < 0);
+    assert_true(imap->total > 17.45 && imap->total < 17.55);
     assert_int_equal(entry.body.len, sizeof body - 1);
     assert_memory_equal(entry.body.data, body, sizeof body - 1);
     drop();
@@ -115,7 +121,15 @@ static bool decode_changed(size_t at, uint8_t value)
 static void test_sealed_nonsense(void **state)
 {
     (void)state;
-    enum { VERDICT_AT = 8, FAMILY_AT = 9, DNS_AT = 28, TEST_AT = 32, BODY_AT = CACHE_ENTRY_HEAD_SIZE };
+    enum {
+        VERDICT_AT = 8,
+        FAMILY_AT = 9,
+        DNS_AT = 28,
+        TEST_AT = 32,
+        IMAP_AT = 36,
+        IMAPS_AT = 56,
+        BODY_AT = CACHE_ENTRY_HEAD_SIZE
+    };
     make("{\"a\":1}", 7);
     assert_true(decode_changed(VERDICT_AT, VERDICT_OK));
     assert_true(decode_changed(VERDICT_AT, VERDICT_UNREACHABLE));
@@ -128,7 +142,13 @@ static void test_sealed_nonsense(void **state)
     assert_false(decode_changed(DNS_AT, 255));
     assert_false(decode_changed(TEST_AT, 255));
     assert_false(decode_changed(0, 'X'));
-    assert_false(decode_changed(3, '2'));
+    assert_false(decode_changed(IMAP_AT, 1));
+    assert_false(decode_changed(IMAP_AT + 3, 2));
+    assert_false(decode_changed(IMAPS_AT + 3, 2));
+    assert_true(decode_changed(IMAPS_AT + 3, 1));
+    assert_false(decode_changed(IMAP_AT + 4, 255));
+    assert_false(decode_changed(IMAPS_AT + 16, 255));
+    assert_false(decode_changed(3, '1'));
     assert_false(decode_changed(BODY_AT, '['));
     assert_false(decode_changed(BODY_AT + 1, '\0'));
     assert_false(decode_changed(BODY_AT + 1, '\r'));

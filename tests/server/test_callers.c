@@ -375,83 +375,6 @@ static void test_where_all_wait_the_longest_makes_way(void **state)
     close_fixture(&f);
 }
 
-/* A connection over TCP, since what was sent before its reading is ended must still be there to be read. */
-static size_t add_tcp(struct fixture *f)
-{
-    struct sockaddr_storage from = address("198.51.100.1");
-    struct sockaddr_in ss = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof ss;
-    size_t i = f->count++;
-    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(listening, (struct sockaddr *)&ss, sizeof ss), 0);
-    assert_int_equal(listen(listening, 1), 0);
-    assert_int_equal(getsockname(listening, (struct sockaddr *)&ss, &len), 0);
-    f->theirs[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(f->theirs[i], (struct sockaddr *)&ss, sizeof ss), 0);
-    f->ours[i] = accept(listening, NULL, NULL);
-    close(listening);
-    f->caller[i] = callers_add(f->callers, f->ours[i], (struct sockaddr *)&from);
-    assert_non_null(f->caller[i]);
-    return i;
-}
-
-/* What the library reads at once: "" is the end, NULL nothing yet. */
-static const char *read_now(const struct fixture *f, size_t i)
-{
-    static char text[64];
-    ssize_t n = recv(f->ours[i], text, sizeof text - 1, MSG_DONTWAIT);
-    text[n > 0 ? n : 0] = '\0';
-    return n >= 0 ? text : NULL;
-}
-
-static void say(const struct fixture *f, size_t i, const char *text)
-{
-    struct pollfd p = {.fd = f->ours[i], .events = POLLIN};
-    assert_int_equal(write(f->theirs[i], text, strlen(text)), strlen(text));
-    assert_int_equal(poll(&p, 1, 1000), 1);
-}
-
-static void test_the_end_loses_nothing_that_came_before(void **state)
-{
-    struct fixture f;
-    struct owner owner = {.gone = 0};
-    (void)state;
-    open_fixture(&f, 0, 100, 60000);
-    size_t idle = add_tcp(&f), asked = add_tcp(&f), waiting = add_tcp(&f), answering = add_tcp(&f);
-    assert_true(callers_left(f.callers));
-    say(&f, asked, "GET");
-    caller_waiting(f.callers, f.caller[waiting], &(struct caller_watch){&owner, on_gone, on_released});
-    caller_answering(f.callers, f.caller[answering]);
-    assert_true(callers_asking(f.callers));
-    callers_end(f.callers);
-    assert_string_equal(read_now(&f, idle), "");
-    assert_string_equal(read_now(&f, asked), "GET");
-    assert_string_equal(read_now(&f, asked), "");
-    assert_false(cut_within(&f, asked, 1)); /* it still gets its answer */
-    assert_null(read_now(&f, waiting));
-    assert_null(read_now(&f, answering));
-    /* Its test runs to the end: nobody has left. */
-    caller_waiting(f.callers, f.caller[asked], &(struct caller_watch){&owner, on_gone, on_released});
-    (void)poll(NULL, 0, 50);
-    assert_int_equal(atomic_load(&owner.gone), 0);
-    /* Once it has its answer, and before, nobody asks any more. */
-    caller_answering(f.callers, f.caller[asked]);
-    caller_asking(f.callers, f.caller[answering]);
-    assert_string_equal(read_now(&f, answering), "");
-    size_t late = add_tcp(&f);
-    assert_string_equal(read_now(&f, late), "");
-    drop(&f, idle);
-    drop(&f, late);
-    drop(&f, answering);
-    assert_false(callers_asking(f.callers));
-    caller_answering(f.callers, f.caller[waiting]);
-    drop(&f, waiting);
-    assert_true(callers_left(f.callers));
-    drop(&f, asked);
-    assert_false(callers_left(f.callers));
-    close_fixture(&f);
-}
-
 static void test_a_connection_that_is_not_watched(void **state)
 {
     struct fixture f;
@@ -477,7 +400,6 @@ int main(void)
         cmocka_unit_test(test_connections_of_a_client),
         cmocka_unit_test(test_the_slowest_make_way_for_others),
         cmocka_unit_test(test_where_all_wait_the_longest_makes_way),
-        cmocka_unit_test(test_the_end_loses_nothing_that_came_before),
         cmocka_unit_test(test_a_connection_that_is_not_watched),
     };
     (void)log_open(NULL, LOG_FORMAT_JSON, LOG_LEVEL_ERROR, NULL, 0);
