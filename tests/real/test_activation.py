@@ -169,8 +169,9 @@ class NotifyTest(case.Case):
         """When it says so, a request is answered at once; where it cannot start, it never says so."""
         with tempfile.TemporaryDirectory(prefix="imap-test-notify-") as folder, \
                 Manager(folder + "/socket") as manager:
-            with self.assertRaises(RuntimeError):
-                service.Service(environment={"NOTIFY_SOCKET": manager.name}, trust_file="/nonexistent").stop()
+            with socket.create_server(("127.0.0.1", 0)) as taken, self.assertRaises(RuntimeError):
+                service.Service(environment={"NOTIFY_SOCKET": manager.name},
+                                listen="127.0.0.1:%d" % taken.getsockname()[1]).stop()
             self.assertTrue(manager.silent())
             with service.Service(environment={"NOTIFY_SOCKET": manager.name}) as served:
                 self.assertEqual(manager.message()["READY"], "1")
