@@ -193,7 +193,7 @@ def answered(path, port=8080, tls=None):
 
 
 def until_ready(port=8080):
-    service.wait_until(lambda: answered("/readyz", port) == 200, 10, "the service is ready")
+    service.wait_until(lambda: answered("/readyz", port) == 200, 30, "the service is ready")
 
 
 class ConfigTest(unittest.TestCase):
@@ -399,7 +399,7 @@ class ProxyTest(unittest.TestCase):
         trust.check_hostname = False
         with inner.started(IMAP_TEST_TRUSTED_PROXY="127.0.0.1/32") as behind, outer.started() as front:
             until_ready()
-            service.wait_until(lambda: answered("/healthz", 443, trust) == 200, 10, "nginx passes on")
+            service.wait_until(lambda: answered("/healthz", 443, trust) == 200, 30, "nginx passes on")
             self.assertEqual(answered("/v1/imap-test?host=127.0.0.1", 443, trust), 403)
             self.assertEqual(front.stop(NGINX), 0, front.log())
             self.assertIn('"target":"/v1/imap-test?host=127.0.0.1","status":403,"upstream_status":"403"', front.log())
