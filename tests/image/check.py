@@ -111,7 +111,8 @@ class Tree:
         """As process 1 with a /proc of its own."""
         return ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private", "--",
                 "sh", "-c", "mount -t proc none %s/proc && exec \"$@\"" % self.path, "start",
-                "setpriv", "--no-new-privs", "chroot", "--userspec=" + self.config["User"], "--groups=", self.path, *words]
+                "setpriv", "--no-new-privs", "chroot", "--userspec=" + self.config["User"], "--groups=", self.path,
+                *words]
 
     def run(self, *words, **more):
         """Exit status and what was said."""
@@ -261,7 +262,8 @@ class FilesTest(unittest.TestCase):
 
     def disk_usage(self, image):
         container = ask("from", "--pull-never", image).strip()
-        done = subprocess.run(["du", "-sxk", ask("mount", container).strip()], check=True, capture_output=True, text=True)
+        done = subprocess.run(["du", "-sxk", ask("mount", container).strip()], check=True, capture_output=True,
+                              text=True)
         ask("rm", container)
         return int(done.stdout.split()[0]) / 1024
 
