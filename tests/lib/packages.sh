@@ -4,8 +4,8 @@
 packages_to_build=(build-essential cmake pkg-config libmicrohttpd-dev libgnutls28-dev libjansson-dev libc-ares-dev
     libuv1-dev libidn2-dev libsodium-dev ca-certificates)
 packages_of_unit_tests=(libcmocka-dev)
-packages_to_test=("${packages_of_unit_tests[@]}" dovecot-imapd gnutls-bin openssl python3 python3-yaml python3-jsonschema curl jq
-    nginx strace systemd tcpdump valgrind buildah mmdebstrap)
+packages_to_test=("${packages_of_unit_tests[@]}" dovecot-imapd gnutls-bin openssl python3 python3-yaml
+    python3-jsonschema curl jq nginx strace systemd tcpdump valgrind buildah mmdebstrap)
 # Libraries of the servers that unpack_servers.sh fetches.
 packages_of_servers=(libcourier-unicode4 libgdbm6 libgssapi-krb5-2 libical3 libicu72 libidn12 libk5crypto3 libkrb5-3
     libldap-2.5-0 libnsl2 libpcre3 libpq5 libsasl2-2 libsasl2-modules libsqlite3-0 libwrap0 libxapian30 libxml2)
