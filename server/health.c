@@ -99,8 +99,8 @@ static bool connect_to(struct question *q, const struct ip *ip, uint16_t port)
 static bool ask(struct question *q, const char *name)
 {
     char request[160];
-    int len = snprintf(request, sizeof request, "GET /healthz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
-                       name);
+    int len = snprintf(request, sizeof request,
+                       "GET /healthz HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", name);
     ssize_t sent = send(q->fd, request, (size_t)len, MSG_NOSIGNAL);
     return sent == len || fail(q, sent < 0 ? errno : EMSGSIZE);
 }
@@ -140,11 +140,14 @@ enum health_status health_check(const struct config *config)
     char address[IP_TEXT_SIZE], name[NAME_SIZE];
 
     if (!health_target(config->listen.items[0], &ip, &port)) {
-        fprintf(stderr, "imap-testd: --health-check cannot know which port was taken for %s; name one with --listen\n",
-                config->listen.items[0]);
+        fprintf(
+            stderr,
+            "imap-testd: --health-check cannot know which port was taken for %s; name one with --listen\n",
+            config->listen.items[0]);
         return HEALTH_USAGE;
     }
-    snprintf(name, sizeof name, ip.family == 6 ? "[%s]:%u" : "%s:%u", ip_format(&ip, address), (unsigned)port);
+    snprintf(name, sizeof name, ip.family == 6 ? "[%s]:%u" : "%s:%u", ip_format(&ip, address),
+             (unsigned)port);
     clock_gettime(CLOCK_MONOTONIC, &q.end);
     q.end.tv_sec += LIMIT_HEALTH_MS / 1000;
     bool alive = connect_to(&q, &ip, port) && ask(&q, name) && read_answer(&q);

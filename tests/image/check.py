@@ -111,7 +111,8 @@ class Tree:
         """As process 1 with a /proc of its own."""
         return ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private", "--",
                 "sh", "-c", "mount -t proc none %s/proc && exec \"$@\"" % self.path, "start",
-                "setpriv", "--no-new-privs", "chroot", "--userspec=" + self.config["User"], "--groups=", self.path, *words]
+                "setpriv", "--no-new-privs", "chroot", "--userspec=" + self.config["User"], "--groups=", self.path,
+                *words]
 
     def run(self, *words, **more):
         """Exit status and what was said."""
@@ -193,7 +194,7 @@ def answered(path, port=8080, tls=None):
 
 
 def until_ready(port=8080):
-    service.wait_until(lambda: answered("/readyz", port) == 200, 10, "the service is ready")
+    service.wait_until(lambda: answered("/readyz", port) == 200, 30, "the service is ready")
 
 
 class ConfigTest(unittest.TestCase):
@@ -261,7 +262,8 @@ class FilesTest(unittest.TestCase):
 
     def disk_usage(self, image):
         container = ask("from", "--pull-never", image).strip()
-        done = subprocess.run(["du", "-sxk", ask("mount", container).strip()], check=True, capture_output=True, text=True)
+        done = subprocess.run(["du", "-sxk", ask("mount", container).strip()], check=True, capture_output=True,
+                              text=True)
         ask("rm", container)
         return int(done.stdout.split()[0]) / 1024
 
@@ -399,7 +401,7 @@ class ProxyTest(unittest.TestCase):
         trust.check_hostname = False
         with inner.started(IMAP_TEST_TRUSTED_PROXY="127.0.0.1/32") as behind, outer.started() as front:
             until_ready()
-            service.wait_until(lambda: answered("/healthz", 443, trust) == 200, 10, "nginx passes on")
+            service.wait_until(lambda: answered("/healthz", 443, trust) == 200, 30, "nginx passes on")
             self.assertEqual(answered("/v1/imap-test?host=127.0.0.1", 443, trust), 403)
             self.assertEqual(front.stop(NGINX), 0, front.log())
             self.assertIn('"target":"/v1/imap-test?host=127.0.0.1","status":403,"upstream_status":"403"', front.log())

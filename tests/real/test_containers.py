@@ -2,18 +2,21 @@
 program and each other. tests/image/run builds and runs the images."""
 import collections
 import glob
+import http.client
 import ipaddress
 import os
 import re
 import subprocess
 import sys
 import unittest
+import unittest.mock
 
 import yaml
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import case
+import proxy
 import service
 
 DOCKER = os.path.join(service.ROOT, "docker")
@@ -61,8 +64,9 @@ class ImageTest(case.Case):
                                    encoding="utf-8").stdout
             linked |= {line.partition(":")[0] for line in owner.splitlines()}
         installed = re.search(r"--no-install-recommends([^&]+)&&", stages()["service"][1]).group(1).split()
-        # The sanitizers of some builds are not in the image's.
-        self.assertEqual(set(installed), {name for name in linked if not re.match(r"libc6|lib(32|x32)?(a|t|ub)san", name)})
+        # Those of every program, and the sanitizers of some builds.
+        known = re.compile(r"libc6|libgcc-s|lib(32|x32)?(a|t|ub)san")
+        self.assertEqual(set(installed), {name for name in linked if not known.match(name)})
         self.assertIn("/etc/ssl/certs/ca-certificates.crt", stages()["service"][1])
 
     def test_neither_image_runs_as_root(self):
@@ -159,6 +163,29 @@ class ComposeTest(case.Case):
                          {"/etc/nginx/tls"})
         (port,) = set(re.findall(r"^listen (?:\S+:)?(\d+) ssl", text, re.MULTILINE))
         self.assertEqual(proxy["ports"], ["443:" + port])
+
+
+@unittest.skipUnless(proxy.nginx(), "needs nginx")
+class ReplicasTest(case.Case):
+    """nginx as it is shipped, in front of two addresses of one name."""
+
+    def test_a_host_is_tested_by_one_replica(self):
+        with proxy.Upstream() as one, proxy.Upstream() as other:
+            def shipped(name, original=proxy.shipped):
+                name_of_all = "server imap-testd:8080;"
+                return original(name).replace(name_of_all, name_of_all + " server %s:%d;" % other.address)
+
+            with unittest.mock.patch.object(proxy, "shipped", shipped), proxy.Proxy(one.address) as front:
+                hosts = ["host%d.example" % number for number in range(41)]
+                for host in hosts * 2:
+                    connection = http.client.HTTPConnection(*front.address, timeout=10)
+                    connection.request("GET", "/v1/imap-test?host=" + host)
+                    self.assertEqual(connection.getresponse().status, 200)
+                    connection.close()
+            asked = [collections.Counter(line for _, line, _ in replica.requests) for replica in (one, other)]
+        self.assertEqual(sum(sum(lines.values()) for lines in asked), 2 * len(hosts))
+        self.assertEqual(set(asked[0]) & set(asked[1]), set())
+        self.assertGreater(min(len(lines) for lines in asked), 5)
 
 
 class KubernetesTest(case.Case):

@@ -23,7 +23,8 @@ LIMIT_S = 3.0
 
 
 class Odd:
-    """Accepts connections and writes `pieces` to each, one every `pause` seconds; then it closes, or, with `hold`, stays."""
+    """Accepts connections and writes `pieces` to each, one every `pause` seconds; then closes it, or, with `hold`,
+    stays."""
 
     def __init__(self, *pieces, pause=0.0, hold=False):
         self.pieces, self.pause, self.hold = pieces, pause, hold
