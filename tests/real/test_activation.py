@@ -54,10 +54,13 @@ class ActivationTest(case.Case):
         return socket.create_server((address, 0), family=family, **options)
 
     @staticmethod
-    def ready(address):
+    def status(address, path):
         with socket.create_connection(address[:2], 10 * SLOW) as connection:
-            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
             return service.read_answer(connection.makefile("rb")).status
+
+    def ready(self, address):
+        return self.status(address, "/readyz")
 
     def test_sockets_take_the_place_of_listen(self):
         other = ("127.0.0.1", net.fresh_port())
@@ -70,6 +73,15 @@ class ActivationTest(case.Case):
             with self.assertRaises(ConnectionRefusedError):
                 socket.create_connection(other, 5)
             self.assertEqual(len(served.events("listen_without_effect")), 1)
+
+    def test_the_socket_named_admin_is_the_operators_own(self):
+        other = ("127.0.0.1", net.fresh_port())
+        with self.listening() as public, self.listening() as admin, \
+                self.serve(("", public), ("admin", admin), admin_listen="%s:%d" % other):
+            self.assertEqual([self.status(sock.getsockname(), "/metrics") for sock in (public, admin)], [404, 200])
+            self.assertEqual([self.status(sock.getsockname(), "/readyz") for sock in (public, admin)], [200, 200])
+            with self.assertRaises(ConnectionRefusedError):
+                socket.create_connection(other, 5)
 
     def test_callers_by_ipv4_on_a_socket_of_ipv6(self):
         with self.listening("::", socket.AF_INET6, dualstack_ipv6=True) as both, self.serve(("", both)) as served:
