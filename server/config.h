@@ -41,10 +41,10 @@ struct config {
     unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
     char *trust_file, *api_key_file, *shared_cache_key; /* were readable at start; NULL: none */
-    char *shared_cache;              /* redis_url_parse() takes it; NULL: none */
-    char *admin_listen;              /* config_endpoint() with port; NULL: none */
-    char *check;                     /* host_parse() takes it; NULL: serve */
-    uint16_t imap_port, imaps_port;  /* never equal */
+    char *shared_cache;                                 /* redis_url_parse() takes it; NULL: none */
+    char *admin_listen;                                 /* config_endpoint() with port; NULL: none */
+    char *check;                                        /* host_parse() takes it; NULL: serve */
+    uint16_t imap_port, imaps_port;                     /* never equal */
     enum log_format log_format;
     enum log_level log_level;
     struct ip address; /* with check: connect there; family 0: resolve */

@@ -312,7 +312,8 @@ struct worker *worker_create(const struct worker_env *env, struct turns *turns, 
         w->probe_env.permit_context = w->shared;
     }
     w->probe_env.dns = dns_create(&w->loop, env->dns_servers, env->dns_timeout_ms, why, why_size);
-    if (w->probe_env.dns && !(w->probe_env.chains && w->probe_env.poller && w->pieces && (w->shared || !env->shared))) {
+    if (w->probe_env.dns &&
+        !(w->probe_env.chains && w->probe_env.poller && w->pieces && (w->shared || !env->shared))) {
         snprintf(why, why_size, "no memory or descriptor is left for a worker");
         dns_free(&w->probe_env.dns);
     }
