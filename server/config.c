@@ -110,9 +110,9 @@ static bool take(const struct load *load, const struct option *option, const cha
     if (!value_check(option->kind, value, option->min, option->max, field, why)) {
         char quote[PROBLEM_QUOTE_SIZE];
         /* A URL of a store may hold a password. */
-        return option->kind == VALUE_REDIS
-                   ? fail(load, "%s: the value %s", load->source, why)
-                   : fail(load, "%s: \"%s\" %s", load->source, problem_quote(quote, value, strlen(value)), why);
+        return option->kind == VALUE_REDIS ? fail(load, "%s: the value %s", load->source, why)
+                                           : fail(load, "%s: \"%s\" %s", load->source,
+                                                  problem_quote(quote, value, strlen(value)), why);
     }
     switch (value_store_of(option->kind)) {
     case STORE_LIST:

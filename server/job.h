@@ -35,7 +35,7 @@ struct job {
     unsigned retry_after_s; /* JOB_LIMITED */
     char *body;             /* malloc'd; the taker sets it to NULL */
     enum verdict verdict;
-    bool shared;       /* another replica has tested it, age_ms ago */
+    bool shared; /* another replica has tested it, age_ms ago */
     uint64_t age_ms;
     struct ip address; /* that was connected to, or was tried last; family 0: none */
     bool deadline_exceeded;

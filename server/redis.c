@@ -12,8 +12,8 @@
 
 struct redis_ask {
     TAILQ_ENTRY(redis_ask) next;
-    struct redis_command command; /* until it is sent */
-    uint64_t deadline;            /* ms of the loop's clock */
+    struct redis_command command;                                   /* until it is sent */
+    uint64_t deadline;                                              /* ms of the loop's clock */
     void (*on_reply)(void *owner, const struct redis_reply *reply); /* NULL: forgotten */
     void *owner;
 };

@@ -7,8 +7,7 @@
 
 #define USUAL_PORT 6379
 #define MOST_DATABASES 65535u
-#define FORM                                                                                                 \
-    "is neither redis://[USER:PASSWORD@]HOST[:PORT][/DB] nor unix://[USER:PASSWORD@]/PATH[?db=N]"
+#define FORM "is neither redis://[USER:PASSWORD@]HOST[:PORT][/DB] nor unix://[USER:PASSWORD@]/PATH[?db=N]"
 
 struct part {
     const char *at;
@@ -61,7 +60,8 @@ static bool read_number(struct part in, unsigned max, unsigned *out)
     return in.len > 0;
 }
 
-/* Takes `user:password@` off the front, of the last @ before `end`: those in a password may stand as they are. */
+/* Takes `user:password@` off the front, of the last @ before `end`: those in a password may stand as they
+ * are. */
 static bool take_user(struct redis_url *url, struct part *rest, size_t end, char *why, size_t why_size)
 {
     const char *at = memrchr(rest->at, '@', end);

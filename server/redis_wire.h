@@ -1,4 +1,5 @@
-/* redis_wire.h: one connection to a Redis server: commands out, replies in, without an idea of what they mean.
+/* redis_wire.h: one connection to a Redis server: commands out, replies in, without an idea of what they
+ * mean.
  *
  * Bytes go through libuv, commands are written and replies read by hiredis. (Its asynchronous interface would
  * do both, but ends the process by an assertion where a server says more than it was asked.) */
@@ -29,7 +30,8 @@ struct redis_wire_events {
     void (*on_end)(void *owner, const char *why); /* it cannot go on, and is to be closed */
 };
 
-/* Connects to the first address of the host that accepts; `url` must outlive the wire. NULL: no memory or descriptor. */
+/* Connects to the first address of the host that accepts; `url` must outlive the wire. NULL: no memory or
+ * descriptor. */
 struct redis_wire *redis_wire_open(uv_loop_t *loop, const struct redis_url *url,
                                    const struct redis_wire_events *events, void *owner);
 

@@ -173,8 +173,8 @@ static bool read_found(struct shared_link *l, struct job *job, struct text found
         return false;
     }
     job->age_ms = entry.lifetime_s * 1000ull - left_ms;
-    job->body = job->age_ms < l->cache->cache_seconds * 1000ull ? strndup(entry.body.data, entry.body.len)
-                                                                : NULL;
+    job->body =
+        job->age_ms < l->cache->cache_seconds * 1000ull ? strndup(entry.body.data, entry.body.len) : NULL;
     job->verdict = entry.report.verdict;
     job->address = entry.report.address;
     job->dns_ms = entry.report.dns_ms;
@@ -217,8 +217,8 @@ bool shared_link_look_up(struct shared_link *l, struct job *job,
     if (job->query.fresh) {
         return false;
     }
-    const struct text words[] = {text_of("EVAL"), text_of(script_get), text_of("1"),
-                                 {job->shared_name, SHARED_NAME_LEN}};
+    const struct text words[] = {
+        text_of("EVAL"), text_of(script_get), text_of("1"), {job->shared_name, SHARED_NAME_LEN}};
     job->shared_link = l;
     job->on_looked_up = on_looked_up;
     job->asking = redis_ask(l->redis, 4, words, on_found, job);
@@ -312,8 +312,8 @@ unsigned shared_link_permit(void *link, struct permit *permit)
     shared_key_name(c->keys.limits, (struct text){(const char *)target, sizeof target}, name);
     snprintf(interval, sizeof interval, "%lld", interval_us(c));
     snprintf(burst, sizeof burst, "%lld", interval_us(c) * (rate.count - 1));
-    const struct text words[] = {text_of("EVAL"),  text_of(script_take), text_of("1"),
-                                 text_of(name),    text_of(interval),    text_of(burst)};
+    const struct text words[] = {text_of("EVAL"), text_of(script_take), text_of("1"),
+                                 text_of(name),   text_of(interval),    text_of(burst)};
     permit->asker = l;
     permit->asked = redis_ask(l->redis, 6, words, on_taken, permit);
     if (!permit->asked) {

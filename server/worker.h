@@ -19,10 +19,11 @@ struct worker_env {
     struct tls_env *tls; /* each worker holds it for itself */
     struct probe_settings settings;
     struct target_guard guard;
-    unsigned (*permit)(void *context, struct permit *permit); /* as in struct probe_env; any thread, at once */
+    unsigned (*permit)(void *context,
+                       struct permit *permit); /* as in struct probe_env; any thread, at once */
     void *permit_context;
     struct shared_cache *shared; /* asked before both; NULL: this replica is alone */
-    const char *dns_servers; /* as dns_create() takes them */
+    const char *dns_servers;     /* as dns_create() takes them */
     unsigned dns_timeout_ms;
     struct metrics *metrics; /* NULL: nothing is counted */
 };

@@ -74,7 +74,8 @@ struct period trust_period(const struct tls_env *env, int64_t now)
     return period;
 }
 
-/* Their order is that of the library's table and says nothing, so the digests are put together without one. */
+/* Their order is that of the library's table and says nothing, so the digests are put together without one.
+ */
 bool tls_env_roots_digest(const struct tls_env *env, uint8_t digest[TLS_ROOTS_DIGEST_SIZE])
 {
     gnutls_x509_trust_list_iter_t iter = NULL;

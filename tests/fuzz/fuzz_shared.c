@@ -1,5 +1,5 @@
-/* What an operator may give as a store, and what a store may give as a result: first octet even, the rest is a
- * URL; odd, it is an entry, which is sealed so that all of it is looked at. */
+/* What an operator may give as a store, and what a store may give as a result: first octet even, the rest is
+ * a URL; odd, it is an entry, which is sealed so that all of it is looked at. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

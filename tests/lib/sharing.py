@@ -23,14 +23,23 @@ class SharedCase(case.Case):
         self.first, self.second = self.stage.service, self.stage.replica()
         context = self.stage.context()
         self.host = self.stage.play(imapd.healthy_plain(context), imapd.healthy_tls(context))
+        self.wait_for_links()
 
     def count_tests(self):
         """How often the host was tested: each test has one connection for each port."""
         return len(self.host.tls.connections)
 
     def wait_for_links(self):
-        """A worker has one connection each; they are made once the workers run."""
-        wait_until(lambda: self.redis.clients() == 4, 10 * slowness(), "four connections")
+        """A worker has one connection, made when it starts to run, and where that took too long when it is asked."""
+        def linked():
+            for replica in (self.first, self.second):
+                replica.test("192.0.2.1")  # which nobody may test
+            return self.redis.clients() == 4
+        wait_until(linked, 10 * slowness(), "four connections")
+
+    def requests(self, replica):
+        """What the log says of requests for the host."""
+        return [line for line in replica.events("request") if line["host"] == self.host.name]
 
     def keys(self):
         return self.redis.command("KEYS", "*")

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import case
 import certs
 import imapd
+from service import slowness, wait_until
 from sharing import SharedCase
 
 
@@ -28,7 +29,8 @@ class ResultTest(SharedCase):
         self.assertEqual(again.headers["cache-control"], "max-age=30")
         self.assertEqual(again.headers["server-timing"], "cache;desc=hit, " + first.headers["server-timing"])
         self.assertEqual(self.count_tests(), 1)
-        line = self.say(self.second, "request")
+        wait_until(lambda: self.requests(self.second), 5 * slowness(), "a line for the request")
+        line = self.requests(self.second)[0]
         self.assertEqual((line["address"], line["verdict"], line["cached"]), (self.host.address, "ok", True))
 
     def test_what_was_found_is_kept(self):

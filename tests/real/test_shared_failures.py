@@ -54,7 +54,6 @@ class KilledTest(SharedCase):
     options = {"cache_seconds": 1, "target_rate": "100000/1"}
 
     def test_killed_and_restarted_under_load(self):
-        self.wait_for_links()
         hosts = [self.host.name] + [self.stage.name(self.host.address) for _ in range(19)]
         load = Load([self.first, self.second], hosts, 100 / slowness())
         try:
@@ -73,7 +72,8 @@ class KilledTest(SharedCase):
         for replica in (self.first, self.second):
             events = [self.say(replica, event)["event"] for event in ("shared_cache_up", "shared_cache_down")]
             self.say(replica, "shared_cache_up", 2)
-            self.assertEqual(len(replica.events("shared_cache_down")), 1, events)
+            # On a busy machine it may seem to be away once more; that is told every 10 s at most.
+            self.assertIn(len(replica.events("shared_cache_down")), (1, 2), events)
         self.assertEqual(self.redis.clients(), 4)
         hosts = [self.stage.name(self.host.address) for _ in range(5)]
         cached = [[replica.test(host).json()["cached"] for replica in (self.first, self.second)] for host in hosts]
@@ -106,7 +106,6 @@ class HungTest(SharedCase):
         self.assertLess(max(times), 2 * slowness(), times)
 
     def test_a_server_that_hangs(self):
-        self.wait_for_links()
         self.redis.pause()
         try:
             times = [self.timed(self.first) for _ in range(30)]

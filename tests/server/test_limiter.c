@@ -318,7 +318,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_semantics), cmocka_unit_test(test_given_back),
+        cmocka_unit_test(test_semantics),
+        cmocka_unit_test(test_given_back),
         cmocka_unit_test(test_bounds_of_rates),
         cmocka_unit_test(test_keys_are_bytes),
         cmocka_unit_test(test_against_buckets),

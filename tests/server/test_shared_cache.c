@@ -100,8 +100,8 @@ static uv_timer_t resolving;
 static uv_getaddrinfo_t *resolve;
 static uv_getaddrinfo_cb on_found;
 
-int __wrap_uv_getaddrinfo(uv_loop_t *on, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node,
-                          const char *service, const struct addrinfo *hints);
+int __wrap_uv_getaddrinfo(uv_loop_t *on, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback,
+                          const char *node, const char *service, const struct addrinfo *hints);
 void __wrap_uv_freeaddrinfo(struct addrinfo *found);
 
 static void on_resolving(uv_timer_t *timer)
@@ -110,15 +110,16 @@ static void on_resolving(uv_timer_t *timer)
     on_found(resolve, 0, &first_found);
 }
 
-int __wrap_uv_getaddrinfo(uv_loop_t *on, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node,
-                          const char *service, const struct addrinfo *hints)
+int __wrap_uv_getaddrinfo(uv_loop_t *on, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback,
+                          const char *node, const char *service, const struct addrinfo *hints)
 {
     assert_string_equal(node, "store.test");
     assert_int_equal(hints->ai_socktype, SOCK_STREAM);
     resolve = request;
     on_found = callback;
     for (int i = 0; i < 2; i++) {
-        addresses[i] = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(service))};
+        addresses[i] =
+            (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(service))};
         addresses[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 - (uint32_t)i);
     }
     uv_timer_init(on, &resolving);
@@ -134,7 +135,8 @@ void __wrap_uv_freeaddrinfo(struct addrinfo *found)
 static int set_up(void **state)
 {
     static struct sockaddr_in any = {.sin_family = AF_INET};
-    static char url[64], *arguments[] = {(char *)(uintptr_t) "test", (char *)(uintptr_t) "--shared-cache", url};
+    static char url[64],
+        *arguments[] = {(char *)(uintptr_t) "test", (char *)(uintptr_t) "--shared-cache", url};
     struct query query = {.probe = {.host = "imap.example.com"}};
     char why[WHY_SIZE] = "", err[CONFIG_ERROR_SIZE] = "";
     int len = sizeof any;
@@ -313,7 +315,11 @@ int main(void)
     static char by_name[] = "a name";
     const struct CMUnitTest tests[] = {
         {"test_second_address", test_second_address, set_up, tear_down, by_name},
-        TEST(test_results), TEST(test_limits), TEST(test_away), TEST(test_silent), TEST(test_forgotten),
+        TEST(test_results),
+        TEST(test_limits),
+        TEST(test_away),
+        TEST(test_silent),
+        TEST(test_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
