@@ -281,7 +281,6 @@ class ProxyTest(SharedCase):
 
     def test_two_replicas_are_one_service(self):
         """Each name has its replica, the address is one; when a replica goes, the other has its results."""
-        self.wait_for_links()
         names = [self.stage.name(self.host.address) for _ in range(24)]
         with proxy.Proxy([self.first.address, self.second.address]) as front:
             answers = [self.ask(front.address, name) for name in names]
