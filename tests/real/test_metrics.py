@@ -389,7 +389,8 @@ class PrometheusTest(MetricsCase):
         self.assertGreater(len(rules), 10)
         wait_until(lambda: all(rule["health"] == "ok" for group in prometheus.api("rules")["groups"]
                                for rule in group["rules"]), 30 * SLOW, "all rules to be evaluated")
-        self.assertEqual(prometheus.api("alerts")["alerts"], [])
+        # On a slow machine one may be pending: the event loops are late there.
+        self.assertEqual([alert for alert in prometheus.api("alerts")["alerts"] if alert["state"] == "firing"], [])
 
 
 class AdminTest(MetricsCase):
