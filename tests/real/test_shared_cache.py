@@ -1,6 +1,7 @@
 """Replicas that share results and target limits through Redis."""
 import concurrent.futures
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -97,7 +98,7 @@ class ResultTest(SharedCase):
     def test_metrics_are_not_shared(self):
         def lookups():
             lines = self.second.get("/metrics").body.decode().splitlines()
-            return [line for line in lines if line.startswith("imap_testd_shared_cache_lookups_total")]
+            return [line for line in lines if re.match("imap_testd_shared_cache_(lookups|stores|failures)_total", line)]
         before, kept = lookups(), self.count_tests()
         for replica in (self.first, self.second):
             self.assertEqual(replica.get("/probe?target=" + self.host.name).status, 200)
