@@ -34,10 +34,7 @@ USER = 65532
 MIB = 1024 * 1024
 ADDED_MIB = 40     # what the image may add to its base
 READY_MS = 100     # from start to ready
-UNIT_TESTS = "tests/*/test_*.c"
-
-# <linux/sockios.h>
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # <linux/sockios.h>
 
 
 def buildah(*arguments):
@@ -96,11 +93,6 @@ class Tree:
         for number, name in enumerate(("stdin", "stdout", "stderr")):
             os.symlink("/proc/self/fd/%d" % number, "%s/dev/%s" % (self.path, name))
 
-    def hide(self, *folders):
-        """Empty and read-only instead."""
-        for folder in folders:
-            mount("-t", "tmpfs", "-o", "ro,size=1m", "none", self.path + folder)
-
     def seal(self):
         mount("-o", "remount,bind,ro", self.path)
 
@@ -139,17 +131,13 @@ class Running:
     def __init__(self, process, stop_signal, log):
         self.process, self.stop_signal, self._log = process, getattr(signal, stop_signal), log
 
-    def pid(self, program):
-        """That of the program, as this namespace has it."""
-        return descendant(self.process.pid, program)
-
     def log(self):
         self._log.seek(0)
         return self._log.read()
 
     def stop(self, program):
         """As an engine stops a container; the exit status."""
-        os.kill(self.pid(program), self.stop_signal)
+        os.kill(descendant(self.process.pid, program), self.stop_signal)
         return self.process.wait(20)
 
 
@@ -204,7 +192,7 @@ class ConfigTest(unittest.TestCase):
         with open(os.environ["IMAGE_BUILD_LOG"], encoding="utf-8", errors="replace") as log:
             passed, total = re.search(r"(\d+)% tests passed, 0 tests failed out of (\d+)", log.read()).groups()
         programs = []
-        for path in glob.glob(os.path.join(service.ROOT, UNIT_TESTS)):
+        for path in glob.glob(os.path.join(service.ROOT, "tests/*/test_*.c")):
             with open(path, encoding="utf-8") as source:
                 programs += [path] if "<cmocka.h>" in source.read() else []
         self.assertEqual((passed, int(total)), ("100", len(programs)))
@@ -223,6 +211,8 @@ class ConfigTest(unittest.TestCase):
         self.assertEqual(list(of["ExposedPorts"]), ["8080/tcp"])
         self.assertEqual([line for line in of["Env"] if not line.startswith("PATH=")],
                          ["IMAP_TEST_LISTEN=0.0.0.0:8080"])
+        proxy = config(PROXY)["config"]
+        self.assertEqual((proxy["User"], proxy["StopSignal"]), (of["User"], "SIGQUIT"))
         check = of["Healthcheck"]
         self.assertEqual(check["Test"], ["CMD", PROGRAM, "--health-check"])
         self.assertGreater(check["Timeout"], 3 * 10**9, "longer than the check takes itself")
@@ -236,10 +226,6 @@ class ConfigTest(unittest.TestCase):
             self.assertEqual(labels["base.name"], BASE)
             self.assertRegex(labels["version"], r"\A\d+\.\d+\.\d+\Z")
             self.assertTrue({"description", "revision", "source"} <= set(labels))
-
-    def test_proxy(self):
-        of = config(PROXY)["config"]
-        self.assertEqual((of["User"], of["StopSignal"]), ("%d:%d" % (USER, USER), "SIGQUIT"))
 
 
 class FilesTest(unittest.TestCase):
@@ -330,13 +316,14 @@ class RunTest(unittest.TestCase):
     def test_read_only_and_alone(self):
         """Nothing can be written, and there is no other program, no shell either."""
         tree = Tree(IMAGE)
-        tree.hide("/usr/bin", "/usr/sbin")
+        for folder in ("/usr/bin", "/usr/sbin"):
+            mount("-t", "tmpfs", "-o", "ro,size=1m", "none", tree.path + folder)
         tree.seal()
         check = tree.config["Healthcheck"]["Test"][1:]
         self.assertEqual(tree.run(*check)[0], 1)
         with tree.started() as running:
             until_ready()
-            of = status(running.pid(PROGRAM))
+            of = status(descendant(running.process.pid, PROGRAM))
             self.assertEqual((of["Uid"].split(), of["Gid"].split(), of["Groups"].strip()),
                              ([str(USER)] * 4, [str(USER)] * 4, ""))
             self.assertEqual((int(of["CapEff"], 16), int(of["CapPrm"], 16), of["NoNewPrivs"]), (0, 0, "1"))
