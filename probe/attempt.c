@@ -268,23 +268,6 @@ static bool retry_without_alpn(struct attempt *a, const struct failure *failure)
     return true;
 }
 
-/* Plain text behind the agreement to STARTTLS was put there, unless it is a reaction of the server: it takes
- * its agreement back, or it cannot make sense of our hello. Of a refusal its first line counts; what follows
- * answers our hello. */
-static void tell_plaintext(struct attempt *a, struct failure *failure)
-{
-    const unsigned char *said = (const unsigned char *)failure->said.data;
-    size_t len = failure->said.len;
-    if (a->proto->withdrawn(&a->imap, a->conn.said_all, said, len)) {
-        failure->code = ERROR_TLS_NOT_SPOKEN;
-        const unsigned char *lf = memchr(said, '\n', len);
-        failure->said.len = lf ? (size_t)(lf - said) : len;
-    } else if (a->proto->injected(&a->imap, said, len)) {
-        failure->code = ERROR_PLAINTEXT_AFTER_STARTTLS;
-    }
-    failure->phase = failure->code == ERROR_PLAINTEXT_AFTER_STARTTLS ? PHASE_STARTTLS : PHASE_TLS;
-}
-
 static void on_handshake_failed(struct attempt *a, struct failure failure)
 {
     bool asked = a->conn.tls.session && tls_certificate_requested(&a->conn.tls);
@@ -301,7 +284,7 @@ static void on_handshake_failed(struct attempt *a, struct failure failure)
     if (failure.said.len > 0) {
         attempt_record_words(a, false, failure.said.data, failure.said.len);
         if (!a->port->tls_port) {
-            tell_plaintext(a, &failure);
+            attempt_judge_plaintext(a, &failure);
         }
     }
     a->port->implicit_tls = false;

@@ -44,6 +44,20 @@ void attempt_record_blocked(struct attempt *a)
     }
 }
 
+void attempt_judge_plaintext(const struct attempt *a, struct failure *failure)
+{
+    const unsigned char *said = (const unsigned char *)failure->said.data;
+    size_t len = failure->said.len;
+    if (a->proto->withdrawn(&a->imap, a->conn.said_all, said, len)) {
+        failure->code = ERROR_TLS_NOT_SPOKEN;
+        const unsigned char *lf = memchr(said, '\n', len);
+        failure->said.len = lf ? (size_t)(lf - said) : len;
+    } else if (a->proto->injected(&a->imap, said, len)) {
+        failure->code = ERROR_PLAINTEXT_AFTER_STARTTLS;
+    }
+    failure->phase = failure->code == ERROR_PLAINTEXT_AFTER_STARTTLS ? PHASE_STARTTLS : PHASE_TLS;
+}
+
 void attempt_record_wait(struct attempt *a)
 {
     double ms = attempt_ms_since(a->marked);

@@ -16,6 +16,11 @@ void attempt_record_failed_try(struct attempt *a, const struct failure *failure)
 /* The candidates that the policy forbids, up to the next one that it permits. */
 void attempt_record_blocked(struct attempt *a);
 
+/* Plain text came where a TLS record was due. Behind the agreement to STARTTLS it was put there, unless it is
+ * a reaction of the server: it takes its agreement back, or it cannot make sense of our hello. Of a refusal
+ * its first line counts; what follows answers our hello. */
+void attempt_judge_plaintext(const struct attempt *a, struct failure *failure);
+
 /* The time that the answer took which was just taken. */
 void attempt_record_wait(struct attempt *a);
 
