@@ -87,7 +87,7 @@ class FileTest(Case):
             for folder, _, names in os.walk(os.path.join(deploy, kind)):
                 yield from (os.path.relpath(os.path.join(folder, name), deploy) for name in names
                             if not name.endswith("_test.yaml"))
-        yield from ("nginx.conf", "nginx-tls.conf", "nginx-upstream.conf")
+        yield from ("nginx.conf", "nginx-main.conf", "nginx-tls.conf", "nginx-upstream.conf")
 
     def test_fields(self):
         with open(os.path.join(TOP, "CMakeLists.txt"), encoding="utf-8") as text:
@@ -95,7 +95,7 @@ class FileTest(Case):
         self.assertEqual((field(package(), "Package"), field(package(), "Version")), (NAME, version))
         self.assertEqual(field(package(), "Architecture"), output_of("dpkg", "--print-architecture").strip())
         depends = {word.split(" ")[0] for word in field(package(), "Depends").split(", ")}
-        self.assertEqual(depends, {"ca-certificates", "procps", "libc-ares2", "libc6", "libgnutls30", "libidn2-0",
+        self.assertEqual(depends, {"ca-certificates", "procps", "libc-ares2", "libc6", "libgnutls30", "libhiredis0.14", "libidn2-0",
                                    "libjansson4", "libmicrohttpd12", "libsodium23", "libuv1"})
 
     def test_files_and_modes(self):

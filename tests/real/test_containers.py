@@ -120,6 +120,9 @@ class ComposeTest(case.Case):
         self.assertFalse({"tmpfs", "volumes"} & set(inner))
         grace = int(defaults()["IMAP_TEST_GRACE_MS"]) / 1000
         self.assertGreater(int(inner["stop_grace_period"].rstrip("s")), grace + LAST_ANSWERS_S)
+        (longest,) = re.findall(r"^ *proxy_read_timeout (\d+)s;$", read(DOCKER, "nginx.conf"), re.MULTILINE)
+        for front in self.proxies.values():
+            self.assertGreater(int(front["stop_grace_period"].rstrip("s")), int(longest))
 
     def test_only_the_proxies_are_reached(self):
         self.assertEqual(sorted(self.proxies), ["nginx", "nginx-tls"])
@@ -242,7 +245,8 @@ class KubernetesTest(case.Case):
         self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
 
     def test_ports_are_one(self):
-        (port,) = self.container["ports"]
+        port, metrics = self.container["ports"]
+        self.assertEqual(self.options["IMAP_TEST_ADMIN_LISTEN"], "0.0.0.0:%d" % metrics["containerPort"])
         listen = self.options["IMAP_TEST_LISTEN"].rpartition(":")
         self.assertEqual((listen[0], int(listen[2])), ("0.0.0.0", port["containerPort"]))
         self.assertEqual(defaults()["IMAP_TEST_LISTEN"].rpartition(":")[2], listen[2])
@@ -252,10 +256,10 @@ class KubernetesTest(case.Case):
             self.assertEqual(self.container[probe]["httpGet"], {"path": path, "port": port["name"]})
 
     def test_there_is_time_to_stop(self):
-        pause = self.container["lifecycle"]["preStop"]["exec"]["command"]
-        self.assertEqual(pause[0], "/bin/sleep")
-        grace = int(self.options["IMAP_TEST_GRACE_MS"]) / 1000
-        self.assertGreater(self.pod["terminationGracePeriodSeconds"], int(pause[1]) + grace + LAST_ANSWERS_S)
+        drain, grace = (int(self.options["IMAP_TEST_%s_MS" % name]) / 1000 for name in ("DRAIN", "GRACE"))
+        probe = self.container["readinessProbe"]
+        self.assertGreaterEqual(drain, probe["periodSeconds"] * probe["failureThreshold"])
+        self.assertGreater(self.pod["terminationGracePeriodSeconds"], drain + grace + LAST_ANSWERS_S)
 
     def test_there_is_always_one(self):
         spec = self.deployment["spec"]
@@ -278,8 +282,11 @@ class KubernetesTest(case.Case):
     def test_network(self):
         spec = self.objects["NetworkPolicy"][0]["spec"]
         self.assertEqual(spec["policyTypes"], ["Ingress", "Egress"])
-        (way_in,) = spec["ingress"]
-        self.assertTrue(all("namespaceSelector" in one and "podSelector" in one for one in way_in["from"]))
+        proxy, watch = spec["ingress"]
+        for way_in in (proxy, watch):
+            self.assertTrue(all("namespaceSelector" in one and "podSelector" in one for one in way_in["from"]))
+        self.assertEqual([[one["port"] for one in way_in["ports"]] for way_in in (proxy, watch)],
+                         [["http"], ["metrics", "http"]])
         dns, imap = spec["egress"]
         self.assertEqual({(one["protocol"], one["port"]) for one in dns["ports"]}, {("UDP", 53), ("TCP", 53)})
         self.assertEqual({one["port"] for one in imap["ports"]}, IMAP_PORTS)
