@@ -172,10 +172,7 @@ static void on_deadline(uv_timer_t *timer)
         fail_all(p, (struct failure){.code = ERROR_DEADLINE_EXCEEDED, .phase = PHASE_DNS});
         finish(p);
     } else if (p->state == PROBE_ADMITTING) {
-        for (size_t i = 0; i < p->report->port_count; i++) {
-            port_fail(&p->report->ports[i],
-                      (struct failure){.code = ERROR_DEADLINE_EXCEEDED, .phase = PHASE_CONNECT});
-        }
+        p->report->arena.failed = true; /* nothing was learnt of the host */
         finish(p);
     } else {
         abort_attempts(p);

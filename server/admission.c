@@ -382,7 +382,7 @@ bool admission_full(struct admission *a)
 struct admission_state admission_state(struct admission *a)
 {
     pthread_mutex_lock(&a->lock);
-    struct admission_state state = {.in_flight = a->in_flight, .stopping = a->stopping};
+    struct admission_state state = {.in_flight = a->in_flight, .stopping = a->retiring};
     state.full = a->in_flight >= a->env.max_in_flight;
     state.cache_entries = cache_count(a->cache);
     state.cache_bytes = cache_bytes(a->cache);

@@ -75,7 +75,7 @@ enum admission_result admission_ask(struct admission *admission, const struct qu
  * short. False: its answer is on the way. */
 bool admission_forsake(struct admission *admission, struct waiter *waiter);
 
-/* Results so far answer no more. */
+/* Results so far answer no more, but for those that replicas share: see shared_link_set_roots(). */
 void admission_forget(struct admission *admission);
 
 /* From now on others are to be asked, so the service is not ready; whoever asks nevertheless gets a test. */
@@ -90,7 +90,7 @@ bool admission_full(struct admission *admission);
 struct admission_state {
     size_t in_flight;
     size_t cache_entries, cache_bytes;
-    bool stopping, full;
+    bool stopping, full; /* as /readyz goes by them */
 };
 
 struct admission_state admission_state(struct admission *admission);

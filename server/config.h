@@ -41,11 +41,11 @@ struct config {
     unsigned cache_seconds, client_connections;
     struct rate client_rate, target_rate;
     char *trust_file, *api_key_file, *shared_cache_key; /* were readable at start; NULL: none */
-    char *shared_cache;              /* redis_url_parse() takes it; NULL: none */
-    char *log_file;                  /* NULL: standard error */
-    char *admin_listen;              /* config_endpoint() with port; NULL: none */
-    char *check;                     /* host_parse() takes it; NULL: serve */
-    uint16_t imap_port, imaps_port;  /* never equal */
+    char *shared_cache;                                 /* redis_url_parse() takes it; NULL: none */
+    char *log_file;                                     /* NULL: standard error */
+    char *admin_listen;                                 /* config_endpoint() with port; NULL: none */
+    char *check;                                        /* host_parse() takes it; NULL: serve */
+    uint16_t imap_port, imaps_port;                     /* never equal */
     enum log_format log_format;
     enum log_level log_level;
     struct ip address; /* with check: connect there; family 0: resolve */
@@ -68,8 +68,8 @@ enum config_result config_load(struct config *config, int argc, char *const *arg
                                char *(*env)(const char *name), char *err);
 void config_deinit(struct config *config);
 
-/* Overwrites passwords in the arguments and the environment, where other users of the machine or a core dump
- * could show them. */
+/* Overwrites passwords in the arguments and the environment, where other users of the machine could see them.
+ */
 void config_hide_secrets(int argc, char *const *argv, char *(*env)(const char *name));
 
 /* Whether a variable of the environment, NAME=VALUE, is an option's or none of this program's at all. */

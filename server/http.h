@@ -40,7 +40,8 @@ struct http *http_create(const struct http_env *env, const int *sockets, size_t 
 
 /* Takes no further connections; those there are go on. With `shared` sockets, which somebody else holds as
  * well, whoever connects waits for the next process; sockets of ours alone are closed, once those that wait
- * at them have been let in. When it returns all of them are known to the callers. */
+ * at them have been let in. When it returns all of them are known to the callers,
+ * but for those for which memory or descriptors ran out. */
 void http_quiesce(struct http *http, bool shared);
 
 /* Whether a request that has begun is not answered yet, or its answer not sent. */

@@ -47,6 +47,7 @@ struct job {
     struct shared_link *shared_link;
     struct redis_ask *asking; /* NULL: not, or no more */
     void (*on_looked_up)(struct job *job, bool found);
+    unsigned shared_generation;         /* of the roots that its name was made with */
     char shared_name[SHARED_NAME_SIZE]; /* under which its result is kept; empty: it is not */
 
     void (*on_done)(struct job *job); /* from the worker's thread; the job is the owner's again */

@@ -44,6 +44,14 @@ void metrics_set(struct metrics *m, enum metric metric, uint64_t value)
     }
 }
 
+void metrics_raise(struct metrics *m, enum metric metric, uint64_t value)
+{
+    uint_fast64_t now = atomic_load_explicit(&m->values[metric], memory_order_relaxed);
+    while (now < value && !atomic_compare_exchange_weak_explicit(
+                              &m->values[metric], &now, value, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
 void histogram_observe(struct histogram *h, double seconds)
 {
     size_t bucket = 0;

@@ -65,6 +65,9 @@ void metrics_add(struct metrics *metrics, enum metric metric, uint64_t count);
 void metrics_subtract(struct metrics *metrics, enum metric metric, uint64_t count);
 void metrics_set(struct metrics *metrics, enum metric metric, uint64_t value);
 
+/* For a counter that is counted elsewhere: of two who look at the same time the later one wins. */
+void metrics_raise(struct metrics *metrics, enum metric metric, uint64_t value);
+
 /* One request, once it is done with. */
 struct metrics_request {
     enum route route; /* ROUTE_COUNT: none of ours */

@@ -242,9 +242,10 @@ static void on_end(void *owner, const char *why)
 static bool start_connecting(struct redis *r)
 {
     static const struct redis_wire_events events = {on_open, on_reply, on_end};
-    r->wire = redis_wire_open(r->loop, r->url, &events, r);
+    const char *why;
+    r->wire = redis_wire_open(r->loop, r->url, &events, r, &why);
     if (!r->wire) {
-        fail(r, "no memory or descriptor is left to connect to it");
+        fail(r, why);
         return false;
     }
     r->state = REDIS_CONNECTING;

@@ -10,7 +10,7 @@
 struct redis;
 struct redis_ask;
 
-/* How the connection fares; called from the loop or from within redis_ask(), for the log. */
+/* How the connection fares; called from the loop, or from within redis_open() or redis_ask(), for the log. */
 struct redis_watch {
     void (*on_up)(void *owner);                    /* also where it was known to be up */
     void (*on_down)(void *owner, const char *why); /* again for each try that fails */

@@ -92,11 +92,34 @@ static void *create_nil(const redisReadTask *task)
     return reply;
 }
 
+#if HIREDIS_MAJOR >= 1
+/* Of a later protocol than we ask for. Without a maker the library would hand out a number for an object. */
+static void *refuse_double(const redisReadTask *task, double value, char *text, size_t len)
+{
+    (void)task;
+    (void)value;
+    (void)text;
+    (void)len;
+    return NULL;
+}
+
+static void *refuse_bool(const redisReadTask *task, int value)
+{
+    (void)task;
+    (void)value;
+    return NULL;
+}
+#endif
+
 static redisReplyObjectFunctions makers = {
     .createString = create_text,
     .createArray = refuse_array,
     .createInteger = create_integer,
     .createNil = create_nil,
+#if HIREDIS_MAJOR >= 1
+    .createDouble = refuse_double,
+    .createBool = refuse_bool,
+#endif
     .freeObject = free,
 };
 
@@ -275,9 +298,10 @@ static int begin(struct redis_wire *w)
 }
 
 struct redis_wire *redis_wire_open(uv_loop_t *loop, const struct redis_url *url,
-                                   const struct redis_wire_events *events, void *owner)
+                                   const struct redis_wire_events *events, void *owner, const char **why)
 {
     struct redis_wire *w = calloc(1, sizeof *w);
+    *why = "no memory or descriptor is left to connect to it";
     if (!w) {
         return NULL;
     }
@@ -295,7 +319,11 @@ struct redis_wire *redis_wire_open(uv_loop_t *loop, const struct redis_url *url,
     if (w->reader) {
         w->reader->maxbuf = 0; /* its buffer stays, within MOST_UNREAD */
     }
-    if (!w->reader || begin(w) != 0) {
+    r = w->reader ? begin(w) : 0;
+    if (r != 0) {
+        *why = uv_strerror(r);
+    }
+    if (!w->reader || r != 0) {
         redis_wire_close(&w);
     }
     return w;

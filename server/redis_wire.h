@@ -30,10 +30,10 @@ struct redis_wire_events {
     void (*on_end)(void *owner, const char *why); /* it cannot go on, and is to be closed */
 };
 
-/* Connects to the first address of the host that accepts; `url` must outlive the wire. NULL: no memory or
- * descriptor. */
+/* Connects to the first address of the host that accepts; `url` must outlive the wire. NULL with a sentence
+ * of the system's, or of ours, in *why. */
 struct redis_wire *redis_wire_open(uv_loop_t *loop, const struct redis_url *url,
-                                   const struct redis_wire_events *events, void *owner);
+                                   const struct redis_wire_events *events, void *owner, const char **why);
 
 /* No event comes any more; the memory goes once the loop has closed what is open. */
 void redis_wire_close(struct redis_wire **wire);

@@ -54,7 +54,7 @@ static void look_at_process(struct metrics *m)
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     metrics_set(m, METRIC_MAX_FDS, limit.rlim_cur == RLIM_INFINITY ? METRIC_UNKNOWN : limit.rlim_cur);
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    metrics_set(m, METRIC_CPU_US, (uint64_t)cpu.tv_sec * 1000000u + (uint64_t)cpu.tv_nsec / 1000u);
+    metrics_raise(m, METRIC_CPU_US, (uint64_t)cpu.tv_sec * 1000000u + (uint64_t)cpu.tv_nsec / 1000u);
 }
 
 static void look_at_shared(struct metrics *m, const struct shared_cache *shared)
@@ -66,15 +66,15 @@ static void look_at_shared(struct metrics *m, const struct shared_cache *shared)
     }
     shared_cache_stats(shared, &now);
     metrics_set(m, METRIC_SHARED_UP, now.up);
-    metrics_set(m, METRIC_SHARED_HIT, now.hits);
-    metrics_set(m, METRIC_SHARED_MISS, now.misses);
-    metrics_set(m, METRIC_SHARED_STORED, now.stored);
-    metrics_set(m, METRIC_SHARED_PERMITTED, now.permitted);
-    metrics_set(m, METRIC_SHARED_LIMITED, now.limited);
-    metrics_set(m, METRIC_SHARED_UNAVAILABLE, now.unavailable);
-    metrics_set(m, METRIC_SHARED_FAILURE, now.failures);
-    metrics_set(m, METRIC_SHARED_ERROR, now.errors);
-    metrics_set(m, METRIC_SHARED_REJECTED, now.rejected);
+    metrics_raise(m, METRIC_SHARED_HIT, now.hits);
+    metrics_raise(m, METRIC_SHARED_MISS, now.misses);
+    metrics_raise(m, METRIC_SHARED_STORED, now.stored);
+    metrics_raise(m, METRIC_SHARED_PERMITTED, now.permitted);
+    metrics_raise(m, METRIC_SHARED_LIMITED, now.limited);
+    metrics_raise(m, METRIC_SHARED_UNAVAILABLE, now.unavailable);
+    metrics_raise(m, METRIC_SHARED_FAILURE, now.failures);
+    metrics_raise(m, METRIC_SHARED_ERROR, now.errors);
+    metrics_raise(m, METRIC_SHARED_REJECTED, now.rejected);
 }
 
 char *scrape_text(const struct scrape *s)

@@ -46,6 +46,7 @@ struct shared_link {
     struct redis *redis;
     struct redis_watch watch;
     uint8_t results[SHARED_KEY_SIZE]; /* what names and seals results, as of the roots of now */
+    unsigned generation;              /* of the roots */
 };
 
 static void count(atomic_uint_fast64_t *counter)
@@ -142,6 +143,7 @@ void shared_link_close(struct shared_link **link)
 void shared_link_set_roots(struct shared_link *l, const struct tls_env *tls)
 {
     shared_keys_of_results(&l->cache->keys, tls, l->results);
+    l->generation++;
 }
 
 /* What cannot be answered by such a server, or an error of it. */
@@ -172,15 +174,18 @@ static bool read_found(struct shared_link *l, struct job *job, struct text found
     if (!cache_entry_decode(l->results, name, bytes, &entry) || left_ms > entry.lifetime_s * 1000ull) {
         return false;
     }
-    job->age_ms = entry.lifetime_s * 1000ull - left_ms;
-    job->body =
-        job->age_ms < l->cache->cache_seconds * 1000ull ? strndup(entry.body.data, entry.body.len) : NULL;
+    uint64_t age_ms = entry.lifetime_s * 1000ull - left_ms;
+    job->body = age_ms < l->cache->cache_seconds * 1000ull ? strndup(entry.body.data, entry.body.len) : NULL;
+    if (!job->body) {
+        return true;
+    }
+    job->shared = true;
+    job->age_ms = age_ms;
     job->verdict = entry.report.verdict;
     job->address = entry.report.address;
     job->dns_ms = entry.report.dns_ms;
     job->test_ms = entry.report.test_ms;
     job->phases = entry.report.phases;
-    job->shared = job->body != NULL;
     return true;
 }
 
@@ -193,7 +198,7 @@ static void on_found(void *owner, const struct redis_reply *reply)
     job->asking = NULL;
     if (!reply) {
         count(&c->unavailable);
-    } else if (reply->kind == REDIS_KIND_NIL) {
+    } else if (reply->kind == REDIS_KIND_NIL || job->shared_generation != l->generation) {
         count(&c->misses);
     } else if (reply->kind != REDIS_KIND_TEXT) {
         note_error(c, reply);
@@ -214,6 +219,7 @@ bool shared_link_look_up(struct shared_link *l, struct job *job,
         return false;
     }
     shared_key_name(l->results, text_of(query_key(&job->query, text)), job->shared_name);
+    job->shared_generation = l->generation;
     if (job->query.fresh) {
         return false;
     }
@@ -251,7 +257,7 @@ void shared_link_store(struct shared_link *l, const struct job *job, const struc
     struct text name = {job->shared_name, SHARED_NAME_LEN};
     char lifetime[16];
     size_t len = 0;
-    char *entry = job->shared_name[0]
+    char *entry = job->shared_name[0] && job->shared_generation == l->generation
                       ? cache_entry_encode(l->results, name, report, l->cache->cache_seconds, &len)
                       : NULL;
     if (!entry) {

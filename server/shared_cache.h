@@ -1,8 +1,8 @@
 /* shared_cache.h: what several replicas share through a Redis server: results of tests, and how often an
  * address was tested of late. Each goes on with its own alone where the server does not answer.
  *
- * Results made with other options, other roots or by another version are not found, nor is what was changed
- * in the server. */
+ * Results made with other options that shape a report (resolvers and the whole test's limit are none), other
+ * roots or by another version are not found, nor is what was changed in the server. */
 #ifndef SERVER_SHARED_CACHE_H
 #define SERVER_SHARED_CACHE_H
 

@@ -1,6 +1,6 @@
 /* shared_key.h: the names under which replicas keep things in a store that they share, and the keys with
- * which they are made: who has other options finds nothing of ours, and who only sees the store cannot tell a
- * host or an address by its name. */
+ * which they are made: who has other options finds nothing of ours. With a key file who only sees the store
+ * cannot tell a host or an address by its name; without one it can be guessed, as the options can. */
 #ifndef SERVER_SHARED_KEY_H
 #define SERVER_SHARED_KEY_H
 

@@ -92,6 +92,7 @@ void stop_in_order(const struct stop *s)
     }
     if (!wait_for(s, all_gone, ANSWERS_MS, NULL)) {
         log_event(LOG_LEVEL_WARN, "answers_left_unwritten", NULL, 0);
-        cut_tests(s);
+        pool_cancel(s->pool);
     }
+    admission_stop(s->admission); /* for connections that nobody could count: the workers go next */
 }

@@ -30,7 +30,8 @@ struct stop {
     unsigned drain_ms, grace_ms;
 };
 
-/* Returns when nothing is in flight any more, so that the parts may be freed. */
+/* Returns when nothing is in flight any more or soon will be, so that the parts may be freed, the pool first.
+ */
 void stop_in_order(const struct stop *stop);
 
 #endif

@@ -137,7 +137,8 @@ def machine():
     with open("/etc/os-release", encoding="utf-8") as info:
         system = re.search(r'PRETTY_NAME="(.*)"', info.read()).group(1)
     return "%s, %d cores, %.0f GiB of memory, %s, Linux %s; clients and servers share it, over loopback." % (
-        model.group(1) if model else platform.machine(), os.cpu_count(), memory / 1048576, system, platform.release())
+        model.group(1) if model else platform.machine(), os.cpu_count(), memory / 1048576, system,
+        ".".join(platform.release().split(".")[:2]))
 
 
 # Plots

@@ -27,6 +27,8 @@ from service import wait_until
 SLOW = service.slowness()
 KEY = "0123456789abcdef"
 GRACE_MS = int(3000 * SLOW)
+# A store that nobody serves: its figures are there, and say so.
+NOBODY = "redis://127.0.0.1:%d" % net.fresh_port()
 
 
 class Port(service.Service):
@@ -319,6 +321,7 @@ def expressions(node):
 
 
 class NamesTest(MetricsCase):
+    options = {"shared_cache": NOBODY}
     NAME = re.compile(r"\b(?:imap_testd|process|probe)_[a-z_]+")
 
     def test_dashboard_and_alerts_name_what_there_is(self):
@@ -356,7 +359,7 @@ class NamesTest(MetricsCase):
 
 
 class PrometheusTest(MetricsCase):
-    options = {"cache_seconds": 60}
+    options = {"cache_seconds": 60, "shared_cache": NOBODY}
 
     def test_prometheus_scrapes_and_answers(self):
         host = self.healthy()

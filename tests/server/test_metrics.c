@@ -237,6 +237,8 @@ static void test_values(void **state)
 {
     (void)state;
     metrics_set(&m, METRIC_CPU_US, 1234567);
+    metrics_raise(&m, METRIC_SHARED_STORED, 7);
+    metrics_raise(&m, METRIC_SHARED_STORED, 5);
     metrics_set(&m, METRIC_START_MS, 1795647646317);
     metrics_set(&m, METRIC_OPEN_FDS, METRIC_UNKNOWN);
     metrics_add(&m, METRIC_CACHE_HIT, 2);
@@ -247,6 +249,7 @@ static void test_values(void **state)
     metrics_reloaded(&m, false, 1795648000);
     show();
     expect("process_cpu_seconds_total 1.234567");
+    expect("imap_testd_shared_cache_stores_total 7");
     expect("process_start_time_seconds 1795647646.317");
     assert_int_equal(count_lines("process_open_fds"), 0);
     expect("imap_testd_cache_lookups_total{result=\"hit\"} 3");

@@ -236,6 +236,29 @@ static void test_results(void **state)
     assert_true(s.up);
 }
 
+/* What was asked for before belongs to neither the old roots nor the new ones. */
+static void test_other_roots_meanwhile(void **state)
+{
+    (void)state;
+    next_reply = "$7\r\n9000 {}\r\n";
+    looked_up = -1;
+    assert_true(shared_link_look_up(shared, job, on_looked_up));
+    shared_link_set_roots(shared, tls);
+    while (looked_up < 0) {
+        uv_run(&loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(looked_up, false);
+    assert_int_equal(stats().misses, 1);
+    assert_int_equal(stats().rejected, 0);
+
+    size_t before = commands;
+    struct cached report = {.verdict = VERDICT_OK, .body = shared_create("{}", 2)};
+    shared_link_store(shared, job, &report);
+    shared_release(report.body);
+    assert_int_equal(look_up("$-1\r\n"), false);
+    assert_int_equal(commands, before + 1);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -316,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         {"test_second_address", test_second_address, set_up, tear_down, by_name},
         TEST(test_results),
+        TEST(test_other_roots_meanwhile),
         TEST(test_limits),
         TEST(test_away),
         TEST(test_silent),
