@@ -79,9 +79,10 @@ class ResultTest(SharedCase):
         self.assertFalse(self.first.test(self.host.name).json()["cached"])
         time.sleep(1.2)
         # For the one it is too old by now, for the other it is not. What it tests then is as old as its own test.
-        answers = [short.test(self.host.name) for _ in range(2)]
-        self.assertEqual([answer.json()["cached"] for answer in answers], [False, True])
-        self.assertEqual(answers[1].headers["age"], "0")
+        self.assertFalse(short.test(self.host.name).json()["cached"])
+        self.redis.command("FLUSHALL")
+        again = short.test(self.host.name)
+        self.assertEqual((again.json()["cached"], again.headers.get("age")), (True, "0"))
 
     def test_what_says_little_is_not_shared(self):
         busy = self.stage.play([imapd.send("* BYE [UNAVAILABLE] too many connections\r\n")] * 1,

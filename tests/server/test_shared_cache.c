@@ -255,8 +255,10 @@ static void test_other_roots_meanwhile(void **state)
     struct cached report = {.verdict = VERDICT_OK, .body = shared_create("{}", 2)};
     shared_link_store(shared, job, &report);
     shared_release(report.body);
-    assert_int_equal(look_up("$-1\r\n"), false);
-    assert_int_equal(commands, before + 1);
+    for (int i = 0; i < 100; i++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    assert_int_equal(commands, before);
 }
 
 static void test_limits(void **state)
