@@ -76,6 +76,8 @@ install(FILES ${out}/imap-testd.8.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 CO
 install(FILES ${out}/default DESTINATION /etc/default RENAME imap-testd COMPONENT debian EXCLUDE_FROM_ALL)
 install(FILES README.md SECURITY.md deploy/debian/copyright ${out}/changelog.gz ${out}/NEWS.md.gz
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT debian EXCLUDE_FROM_ALL)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT debian EXCLUDE_FROM_ALL
+        FILES_MATCHING PATTERN *.md PATTERN *.svg)
 install(FILES docker/nginx.conf docker/nginx-tls.conf docker/nginx-upstream.conf
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT debian EXCLUDE_FROM_ALL)
 file(GLOB examples LIST_DIRECTORIES ON CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/deploy/imap-testd.service.d
