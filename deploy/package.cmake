@@ -76,14 +76,14 @@ install(FILES ${out}/imap-testd.8.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 CO
 install(FILES ${out}/default DESTINATION /etc/default RENAME imap-testd COMPONENT debian EXCLUDE_FROM_ALL)
 install(FILES README.md SECURITY.md deploy/debian/copyright ${out}/changelog.gz ${out}/NEWS.md.gz
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT debian EXCLUDE_FROM_ALL)
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT debian EXCLUDE_FROM_ALL
-        FILES_MATCHING PATTERN *.md PATTERN *.svg)
 install(FILES docker/nginx.conf docker/nginx-tls.conf docker/nginx-upstream.conf
         DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT debian EXCLUDE_FROM_ALL)
 file(GLOB examples LIST_DIRECTORIES ON CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/deploy/imap-testd.service.d
      ${CMAKE_SOURCE_DIR}/deploy/logrotate ${CMAKE_SOURCE_DIR}/deploy/prometheus ${CMAKE_SOURCE_DIR}/deploy/grafana)
 install(DIRECTORY ${examples} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT debian EXCLUDE_FROM_ALL
         PATTERN *_test.yaml EXCLUDE)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT debian EXCLUDE_FROM_ALL
+        FILES_MATCHING PATTERN *.md PATTERN *.svg)
 foreach(script postinst prerm postrm)
   configure_file(${CMAKE_SOURCE_DIR}/deploy/debian/${script}.in ${out}/${script} @ONLY FILE_PERMISSIONS
                  OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
