@@ -82,6 +82,8 @@ file(GLOB examples LIST_DIRECTORIES ON CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/dep
      ${CMAKE_SOURCE_DIR}/deploy/logrotate ${CMAKE_SOURCE_DIR}/deploy/prometheus ${CMAKE_SOURCE_DIR}/deploy/grafana)
 install(DIRECTORY ${examples} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples COMPONENT debian EXCLUDE_FROM_ALL
         PATTERN *_test.yaml EXCLUDE)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs COMPONENT debian EXCLUDE_FROM_ALL
+        FILES_MATCHING PATTERN *.md PATTERN *.svg)
 foreach(script postinst prerm postrm)
   configure_file(${CMAKE_SOURCE_DIR}/deploy/debian/${script}.in ${out}/${script} @ONLY FILE_PERMISSIONS
                  OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)

@@ -89,6 +89,9 @@ class FileTest(Case):
                             if not name.endswith("_test.yaml"))
         yield from ("nginx.conf", "nginx-main.conf", "nginx-tls.conf", "nginx-upstream.conf")
 
+    def pages(self):
+        return [name for name in os.listdir(os.path.join(TOP, "docs")) if name.endswith((".md", ".svg"))]
+
     def test_fields(self):
         with open(os.path.join(TOP, "CMakeLists.txt"), encoding="utf-8") as text:
             version = re.search(r"^project\(imap-testd VERSION (\S+)", text.read(), re.MULTILINE).group(1)
@@ -111,6 +114,7 @@ class FileTest(Case):
         expected = [CONFFILE, PROGRAM, PAGE, *(UNITS + name for name in self.units()),
                     *(documents + name for name in ("NEWS.md.gz", "README.md", "SECURITY.md", "changelog.gz",
                                                     "copyright")),
+                    *(documents + "docs/" + name for name in self.pages()),
                     *(documents + "examples/" + name for name in self.examples())]
         self.assertEqual(found, {path: "-rwxr-xr-x" if path == PROGRAM else "-rw-r--r--" for path in expected})
 

@@ -23,6 +23,7 @@ from service import slowness, wait_until
 DAY = certs.DAY
 TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 JOB = os.path.join(service.ROOT, "deploy", "prometheus", "probe.yml")
+PAGE = os.path.join(service.ROOT, "docs", "prometheus.md")
 
 
 class TimeTest(ProbeCase):
@@ -168,17 +169,17 @@ class FrontTest(ProbeCase):
 class PrometheusTest(ProbeCase):
     """A real Prometheus with the job that is shipped."""
 
-    def test_example_is_the_one_of_the_readme(self):
+    def test_example_is_the_one_of_the_page(self):
         with open(JOB, encoding="utf-8") as file:
             shipped = file.read()
         status, said = scraper.promtool("check", "config", JOB)
         self.assertEqual(status, 0, said)
         self.assertNotIn("WARNING", said)
-        with open(os.path.join(service.ROOT, "README.md"), encoding="utf-8") as file:
+        with open(PAGE, encoding="utf-8") as file:
             blocks = re.findall(r"```yaml\n(.*?)```", file.read(), re.DOTALL)
         found = [block for block in blocks if "scrape_configs" in block]
         self.assertEqual(len(found), 1)
-        self.assertTrue(shipped.endswith(found[0]), "the README has another job than %s" % JOB)
+        self.assertTrue(shipped.endswith(found[0]), "%s has another job than %s" % (PAGE, JOB))
 
     def test_prometheus_scrapes_and_answers(self):
         with stage.Stage() as self.stage:
@@ -208,8 +209,8 @@ class PrometheusTest(ProbeCase):
         return yaml.safe_dump(config)
 
     def check_alerts(self, prom, expired):
-        """Those of the README."""
-        with open(os.path.join(service.ROOT, "README.md"), encoding="utf-8") as file:
+        """Those of the page."""
+        with open(PAGE, encoding="utf-8") as file:
             failing, expiring = re.search(r"```promql\n(.*?)```", file.read(), re.DOTALL)[1].splitlines()
         self.assertEqual({row["instance"] for row, _ in prom.query(failing)}, {expired, "nobody.test"})
         self.assertEqual({row["instance"] for row, _ in prom.query(expiring)}, {expired})
