@@ -53,9 +53,10 @@ static bool read_secret(const char *path, uint8_t secret[SHARED_KEY_SIZE], char 
         len--;
     }
     if (!read) {
-        snprintf(why, why_size, "%s cannot be read: %s", path, strerror(err));
+        snprintf(why, why_size, "--shared-cache-key: %s cannot be read: %s", path, strerror(err));
     } else if (len < LEAST_SECRET || all > MOST_SECRET) {
-        snprintf(why, why_size, "%s: a key of %u to %u bytes is needed; try openssl rand -hex 32", path,
+        snprintf(why, why_size,
+                 "--shared-cache-key: %s: a key of %u to %u bytes is needed; try openssl rand -hex 32", path,
                  LEAST_SECRET, MOST_SECRET);
     } else {
         crypto_generichash(secret, SHARED_KEY_SIZE, bytes, len, NULL, 0);

@@ -212,6 +212,9 @@ static const struct {
     {"--workers", "4294967297", "is not a number"},
     {"--workers", "x", "is not a number"},
     {"--max-in-flight", "0", "from 1 to 1000000"},
+    {"--shared-cache", "redis://:p@h", NULL},
+    {"--shared-cache", "rediss://:p@h", "the value asks for TLS"},
+    {"--shared-cache", "", "the value is neither redis://"},
     {"--deadline-ms", "999", "from 1000 to 600000"},
     {"--deadline-ms", "1000", NULL},
     {"--deadline-ms", "600001", "from 1000 to 600000"},
@@ -359,6 +362,30 @@ static void test_values(void **state)
     }
 }
 
+static void test_passwords_are_not_shown(void **state)
+{
+    (void)state;
+    char joined[] = "--shared-cache=redis://u:hush@h", option[] = "--shared-cache";
+    char value[] = "redis://u:hush@h:x";
+    char variable[] = "redis://u:hush@v";
+    char *argv[] = {option, joined, option, value, NULL};
+    const char *variables[] = {"IMAP_TEST_SHARED_CACHE", variable, NULL};
+    struct config c;
+
+    assert_int_equal(load(&c, ARGS(option, value)), CONFIG_USAGE);
+    assert_null(strstr(err, "hush"));
+    config_deinit(&c);
+    assert_int_equal(load(&c, ARGS(joined)), CONFIG_RUN);
+    environment = variables;
+    config_hide_secrets(4, argv, env);
+    environment = NULL;
+    assert_string_equal(joined, "--shared-cache=redis://******@h");
+    assert_string_equal(value, "redis://******@h:x");
+    assert_string_equal(variable, "redis://******@v");
+    assert_string_equal(c.shared_cache, "redis://u:hush@h");
+    config_deinit(&c);
+}
+
 /* Wherever the host to check comes from, the options that go with it may come from the command line. */
 static void test_check_from_the_environment(void **state)
 {
@@ -468,11 +495,19 @@ static void test_slips_in_the_environment(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_format_of_a_log_file), cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_errors),
-        cmocka_unit_test(test_values),      cmocka_unit_test(test_check_from_the_environment),
-        cmocka_unit_test(test_misuse),      cmocka_unit_test(test_slips_in_the_environment),
-             cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_format_of_a_log_file),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_environment_errors),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_environment_errors),
+        cmocka_unit_test(test_passwords_are_not_shown),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_check_from_the_environment),
+        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_slips_in_the_environment),
+        cmocka_unit_test(test_help_and_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
