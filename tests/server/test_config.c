@@ -500,8 +500,6 @@ int main(void)
         cmocka_unit_test(test_format_of_a_log_file),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_environment_errors),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_environment_errors),
         cmocka_unit_test(test_passwords_are_not_shown),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_check_from_the_environment),
