@@ -109,8 +109,9 @@ def hold(where, process, urls, count, ask_health=True, requests=1):
         per_test = DESCRIPTORS_PER_TEST if requests == 1 else 2 * requests
         reached = await_descriptors(process, descriptors + per_test * count, 8 + count / 500)
         time.sleep(1)
-        result = {"in_flight": count, "before_kb": before, "memory_kb": process.memory_kb(),
-                  "per_test_kb": (process.memory_kb() - before) / count,
+        memory = process.memory_kb()
+        result = {"in_flight": count, "before_kb": before, "memory_kb": memory,
+                  "per_test_kb": (memory - before) / count,
                   "reached": (reached - descriptors) / (per_test * count)}
     finally:
         holder.terminate()

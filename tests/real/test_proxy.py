@@ -336,11 +336,15 @@ class FrontTest(ProxyCase):
             self.assertEqual(seen[:3] + seen[-1:], ["/", "/", "/drop", "/drop"])
             self.assertLessEqual(len(seen), 5, "more often than there are connections")
             # One that dies with its connection cannot be told from one that came too late: once more, on a new one.
-            for path, status, code, most in (("/die", 502, "bad_gateway", 2), ("/die-anew", 502, "bad_gateway", 1),
-                                             ("/hold", 504, "gateway_timeout", 1)):
+            for path, status, code, most in (("/die", 502, "bad_gateway", 2), ("/hold", 504, "gateway_timeout", 1)):
                 self.proxy_problem(ask(front.address, "GET", path), status, code)
                 times = sum(line.split()[1] == path for _, line, _ in upstream.requests)
                 self.assertLessEqual(times, most, path)
+
+    def test_who_met_a_new_connection_does_not_ask_again(self):
+        with self.front() as (upstream, front):
+            self.proxy_problem(ask(front.address, "GET", "/die"), 502, "bad_gateway")
+            self.assertEqual(len(upstream.requests), 1)
 
     def hold(self, stack, front, upstream, count, claim=b""):
         """`count` requests under way, each on its own connection."""
